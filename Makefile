@@ -1,0 +1,55 @@
+# make serve   start a cluster on this machine and talk to it
+# make test    all tests, then a short simulation
+# make check   lint, types, import directions, size of files and functions
+# make model   train the model that ships with Baton
+# Each does its own set-up in .venv; it needs Python 3.11 or later, make and a C++ compiler.
+
+PY := .venv/bin/python
+BIN := .venv/bin
+SEEDS ?= 20
+SEED_START ?= 0
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help install serve test sim check format model clean
+
+help:
+	@sed -n '1,/^$$/s/^# //p' Makefile
+
+.venv/.installed: pyproject.toml constraints.txt scripts/install.sh
+	@bash scripts/install.sh
+	@touch $@
+
+install: .venv/.installed
+
+serve: .venv/.installed
+	@$(BIN)/baton up $(ARGS)
+
+test: .venv/.installed
+	@bash scripts/ensure_redis.sh
+	$(PY) -m pytest $(ARGS)
+	@$(MAKE) --no-print-directory sim
+
+sim: .venv/.installed
+	$(PY) -m tests.simulation --seeds $(SEEDS) --start $(SEED_START)
+
+check: .venv/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(PY) scripts/shape.py
+
+format: .venv/.installed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+model: .venv/.installed
+	$(PY) -m models.train $(ARGS)
+
+bench-%: .venv/.installed
+	$(PY) -m benchmarks.$* $(ARGS)
+
+clean:
+	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

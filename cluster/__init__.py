@@ -1,0 +1,1 @@
+"""Everything that faces Ray and the operator: spec, Serve app, directory and the baton command."""
