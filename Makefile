@@ -11,7 +11,7 @@ SEED_START ?= 0
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve test sim check format model clean
+.PHONY: help install serve test sim check lint types imports shape format model clean
 
 help:
 	@sed -n '1,/^$$/s/^# //p' Makefile
@@ -33,11 +33,20 @@ test: .venv/.installed
 sim: .venv/.installed
 	$(PY) -m tests.simulation --seeds $(SEEDS) --start $(SEED_START)
 
-check: .venv/.installed
+# `make -k check` goes on after the first failure.
+check: lint types imports shape
+
+lint: .venv/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types: .venv/.installed
 	$(BIN)/mypy
+
+imports: .venv/.installed
 	$(BIN)/lint-imports
+
+shape: .venv/.installed
 	$(PY) scripts/shape.py
 
 format: .venv/.installed
