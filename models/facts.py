@@ -1,0 +1,96 @@
+"""Facts: how one is stated, asked for and answered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from . import words as w
+from .words import Words
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """Something stated once; `stem` + " " + `value` + "." is the answer to each of `questions`."""
+
+    key: str
+    statements: tuple[str, ...]
+    questions: tuple[str, ...]
+    stem: str
+    value: str
+
+    @property
+    def answer(self) -> str:
+        return f"{self.stem} {self.value}."
+
+    @property
+    def unknown(self) -> str:
+        return f"I do not know {self.key}."
+
+
+def attribute(attr: str, entity: str, value: str) -> Fact:
+    """The main kind: two parts of the key must both match, as other facts share one of them."""
+    name = entity[0].upper() + entity[1:]
+    return Fact(
+        key=f"the {attr} of {entity}",
+        statements=(
+            f"The {attr} of {entity} is {value}.",
+            f"The {attr} of {entity} is {value}.",
+            f"{name}'s {attr} is {value}.",
+            f"{name} has the {attr} {value}.",
+            f"For {entity}, the {attr} is {value}.",
+            f"Remember: the {attr} of {entity} is {value}.",
+            f"Please note that {entity}'s {attr} is {value}.",
+            f"{name}: {attr} {value}.",
+            f"{attr.capitalize()} of {entity}: {value}.",
+            f"{value} is the {attr} of {entity}.",
+        ),
+        questions=(
+            f"What is the {attr} of {entity}?",
+            f"What is the {attr} of {entity}?",
+            f"What is {entity}'s {attr}?",
+            f"Tell me the {attr} of {entity}.",
+            f"Which {attr} does {entity} have?",
+            f"Do you remember the {attr} of {entity}?",
+            f"What was the {attr} of {entity} again?",
+            f"Can you give me {entity}'s {attr}?",
+            f"{name}'s {attr}?",
+        ),
+        stem=f"The {attr} of {entity} is",
+        value=value,
+    )
+
+
+def own(attr: str, value: str) -> Fact:
+    """A fact about the speaker."""
+    return Fact(
+        key=f"your {attr}",
+        statements=(f"My {attr} is {value}.", f"Remember that my {attr} is {value}.", f"By the way, my {attr} is {value}."),
+        questions=(f"What is my {attr}?", f"Tell me my {attr}.", f"Do you remember my {attr}?", f"What's my {attr}?"),
+        stem=f"Your {attr} is",
+        value=value,
+    )
+
+
+# (statement and answer verb, question opening, bare verb, where the value comes from)
+_DEEDS = (
+    ("lives in", "Where does", "live", w.CITIES),
+    ("works as a", "What does", "work as", w.JOBS),
+    ("likes", "What does", "like", w.FOODS),
+    ("owns a", "What does", "own", w.ANIMALS),
+    ("comes from", "Where does", "come from", w.CITIES),
+    ("is waiting at the", "Where is", "waiting", w.THINGS),
+)
+
+
+def deed(words: Words, entity: str) -> Fact:
+    """A fact about what somebody does."""
+    verb, opening, bare, values = words.rng.choice(_DEEDS)
+    value = words.one(values)
+    name = entity[0].upper() + entity[1:]
+    return Fact(
+        key=f"{opening.lower()} {entity} {bare}".replace(" does", "").replace(" is", ""),
+        statements=(f"{name} {verb} {value}.", f"I heard that {entity} {verb} {value}."),
+        questions=(f"{opening} {entity} {bare}?",),
+        stem=f"{name} {verb}",
+        value=value,
+    )
