@@ -1,0 +1,148 @@
+"""Blocks of KV memory: who holds them, which are cached, which may be taken."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence as Seq
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.owner import Owner, OwnerKind
+from protocol.errors import Busy, EngineFailed
+from protocol.ids import BlockHash, BlockId
+
+STRONGEST_FIRST = (OwnerKind.QUARANTINE, OwnerKind.DEST, OwnerKind.PINNED, OwnerKind.REQUEST)
+"""A block that several owners hold is counted under the first of these."""
+
+
+class BlockPool:
+    """Every block is held by owners, or cached (findable), or free. Touched by one thread only.
+
+    A block's generation is bumped before it gets new content; a cached block that gets one more
+    holder keeps its content and its generation.
+    """
+
+    def __init__(self, generations: npt.NDArray[np.int64]) -> None:
+        """`generations`: [num_blocks], in memory that readers can read."""
+        self._generations = generations
+        self.total = int(generations.shape[0])
+        self._refs = [0] * self.total
+        self._holds: dict[Owner, list[BlockId]] = {}
+        self._idle: OrderedDict[BlockId, None] = OrderedDict((BlockId(b), None) for b in range(self.total))
+        self._hash_of: dict[BlockId, BlockHash] = {}
+        self._block_of: dict[BlockHash, BlockId] = {}
+
+    @property
+    def available(self) -> int:
+        """Blocks that nobody holds: free or cached."""
+        return len(self._idle)
+
+    def match(self, hashes: Seq[BlockHash]) -> list[BlockId]:
+        """Blocks of the longest cached prefix of this chain. Changes nothing."""
+        found: list[BlockId] = []
+        for one in hashes:
+            block = self._block_of.get(one)
+            if block is None:
+                break
+            found.append(block)
+        return found
+
+    def room(self, hits: Seq[BlockId]) -> int:
+        """Fresh blocks that could be taken together with these hits."""
+        return len(self._idle) - sum(1 for block in hits if self._refs[block] == 0)
+
+    def refs(self, block: BlockId) -> int:
+        """How many owners hold the block."""
+        return self._refs[block]
+
+    def take(self, owner: Owner, hits: Seq[BlockId], fresh: int) -> list[BlockId]:
+        """Gives `owner` the hits and `fresh` more blocks, in this order; raises Busy and changes
+        nothing if there are too few. An owner that holds something already gets them in addition."""
+        if fresh > self.room(hits):
+            raise Busy(f"{fresh} blocks wanted, {self.room(hits)} can be taken")
+        held = self._holds.setdefault(owner, [])
+        for block in hits:
+            self._idle.pop(block, None)
+            self._refs[block] += 1
+        taken = list(hits) + [self._renew() for _ in range(fresh)]
+        held.extend(taken)
+        return taken
+
+    def publish(self, block: BlockId, content: BlockHash) -> None:
+        """Makes a held, completely written block findable. A second copy stays unfindable."""
+        if self._refs[block] == 0:
+            raise EngineFailed(f"block {block} is published but nobody holds it")
+        if content not in self._block_of and block not in self._hash_of:
+            self._block_of[content] = block
+            self._hash_of[block] = content
+
+    def rename(self, old: Owner, new: Owner) -> None:
+        """Moves everything that `old` holds to `new`. Nothing held: nothing happens."""
+        blocks = self._holds.pop(old, None)
+        if blocks is not None:
+            self._holds.setdefault(new, []).extend(blocks)
+
+    def give_back(self, owner: Owner) -> None:
+        """Ends all that `owner` holds. Doing it twice is harmless."""
+        for block in reversed(self._holds.pop(owner, [])):
+            self._refs[block] -= 1
+            if self._refs[block] == 0:
+                self._idle[block] = None
+                if block not in self._hash_of:
+                    self._idle.move_to_end(block, last=False)
+
+    def held_by(self, owner: Owner) -> tuple[BlockId, ...]:
+        """Blocks of one owner, in the order they were taken."""
+        return tuple(self._holds.get(owner, ()))
+
+    def held(self, *kinds: OwnerKind) -> int:
+        """Holds of these kinds; a block held twice counts twice, so this never says too little."""
+        return sum(len(blocks) for owner, blocks in self._holds.items() if owner.kind in kinds)
+
+    def owners(self, kind: OwnerKind) -> tuple[Owner, ...]:
+        """Everyone of one kind who holds something."""
+        return tuple(owner for owner in self._holds if owner.kind is kind)
+
+    def generation(self, block: BlockId) -> int:
+        """The block's present generation."""
+        return int(self._generations[block])
+
+    def counts(self) -> dict[OwnerKind, int]:
+        """Blocks by owner kind; they add up to `total`."""
+        strongest: dict[BlockId, OwnerKind] = {}
+        for kind in reversed(STRONGEST_FIRST):
+            for owner, blocks in self._holds.items():
+                if owner.kind is kind:
+                    strongest.update(dict.fromkeys(blocks, kind))
+        result = dict.fromkeys(OwnerKind, 0)
+        for kind in strongest.values():
+            result[kind] += 1
+        cached = sum(1 for block in self._idle if block in self._hash_of)
+        result[OwnerKind.CACHE] = cached
+        result[OwnerKind.FREE] = len(self._idle) - cached
+        return result
+
+    def check(self) -> None:
+        """Raises EngineFailed if a block is lost, doubled, or held and free at once."""
+        refs = [0] * self.total
+        for owner, blocks in self._holds.items():
+            if len(set(blocks)) != len(blocks):
+                raise EngineFailed(f"{owner} holds a block twice")
+            for block in blocks:
+                refs[block] += 1
+        if refs != self._refs:
+            raise EngineFailed("reference counts do not match what owners hold")
+        if any((refs[block] == 0) != (BlockId(block) in self._idle) for block in range(self.total)):
+            raise EngineFailed("a block is lost, or free while somebody holds it")
+        if sum(self.counts().values()) != self.total:
+            raise EngineFailed("blocks by owner do not add up to the total")
+
+    def _renew(self) -> BlockId:
+        block, _ = self._idle.popitem(last=False)
+        content = self._hash_of.pop(block, None)
+        if content is not None:
+            del self._block_of[content]
+        self._generations[block] += 1
+        self._refs[block] = 1
+        return block

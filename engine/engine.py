@@ -1,0 +1,189 @@
+"""The engine's bookkeeping: plan a step, commit its result. Passive: it never waits or reads a clock."""
+
+from __future__ import annotations
+
+from engine.block_pool import BlockPool
+from engine.owner import Owner
+from engine.runner import Runner
+from engine.schedule import Admission, Chunk, SchedulePolicy, schedule
+from engine.sequence import Sequence, SequenceState
+from engine.step import Draw, Slice, Step, StepResult
+from engine.step_hook import Progress
+from protocol.errors import EngineFailed
+from protocol.ids import AttemptKey
+from protocol.messages import FinishReason
+from protocol.request import Assignment
+
+
+class Engine:
+    """Sequences, blocks and steps of one worker. Touched by one thread only."""
+
+    def __init__(self, runner: Runner, policy: SchedulePolicy) -> None:
+        self.runner = runner
+        self.pool = BlockPool(runner.arena.generations)
+        self._policy = policy
+        self._running: list[Sequence] = []
+        self._waiting: list[Sequence] = []
+        self._ended: list[Sequence] = []
+        self._by_key: dict[AttemptKey, Sequence] = {}
+
+    @property
+    def block_size(self) -> int:
+        """Tokens in a block."""
+        return self.runner.facts.block_size
+
+    @property
+    def running(self) -> tuple[Sequence, ...]:
+        """Sequences that hold blocks, oldest first."""
+        return tuple(self._running)
+
+    @property
+    def waiting(self) -> tuple[Sequence, ...]:
+        """Sequences that hold nothing yet."""
+        return tuple(self._waiting)
+
+    @property
+    def policy(self) -> SchedulePolicy:
+        """The bounds of a step."""
+        return self._policy
+
+    def sequence(self, assignment: Assignment, until: int) -> Sequence:
+        """A new sequence of this engine's layout; it is not admitted yet."""
+        return Sequence(assignment, self.runner.facts.fingerprint.encode(), self.block_size, until)
+
+    def admit(self, sequence: Sequence) -> None:
+        """Queues a sequence whose KV is to be computed here, by priority, then by arrival."""
+        self._by_key[sequence.key] = sequence
+        place = len(self._waiting)
+        while place and self._waiting[place - 1].request.priority < sequence.request.priority:
+            place -= 1
+        self._waiting.insert(place, sequence)
+
+    def adopt(self, sequence: Sequence, holder: Owner) -> None:
+        """Takes over the blocks of `holder`, which contain the KV of all tokens but the last."""
+        self.pool.rename(holder, Owner.request(sequence.key))
+        sequence.blocks = list(self.pool.held_by(Owner.request(sequence.key)))
+        sequence.computed = len(sequence.tokens) - 1
+        self._by_key[sequence.key] = sequence
+        sequence.move(SequenceState.RUNNING)
+        self._running.append(sequence)
+        self._publish(sequence, 0)
+
+    def drop(self, key: AttemptKey) -> bool:
+        """Forgets a sequence and gives its blocks back; False if there is none. Between steps only."""
+        sequence = self._by_key.pop(key, None)
+        if sequence is None:
+            return False
+        self._remove(sequence)
+        sequence.move(SequenceState.ENDED)
+        self.pool.give_back(Owner.request(key))
+        return True
+
+    def release_ended(self) -> None:
+        """Gives back what ended sequences still hold; whoever wanted the blocks has renamed them."""
+        for sequence in self._ended:
+            self.pool.give_back(Owner.request(sequence.key))
+        self._ended.clear()
+
+    def plan(self) -> Step | None:
+        """The next step, or None when nothing can be computed."""
+        decided = schedule(self._running, self._waiting, self.pool, self._policy, self.block_size)
+        for victim in decided.preempted:
+            self._preempt(victim)
+        slices = [self._continue(chunk) for chunk in decided.chunks]
+        slices += [self._start(admission) for admission in decided.admitted]
+        return Step(tuple(slices)) if slices else None
+
+    def commit(self, step: Step, result: StepResult) -> list[Progress]:
+        """Applies a finished step: KV counts as computed, full blocks become findable, tokens are
+        appended, and sequences that are done leave the batch."""
+        progress: list[Progress] = []
+        for piece, sampled in zip(step.slices, result.sampled, strict=True):
+            sequence = self._by_key.get(piece.key)
+            if sequence is None:
+                continue
+            before = sequence.computed
+            sequence.computed += len(piece.tokens)
+            finish = None
+            if sampled is not None:
+                sequence.tokens.append(sampled.token)
+                sequence.extend_hashes()
+                finish = _finish(sequence, sampled.token)
+            self._publish(sequence, before)
+            if sampled is not None and (finish is not None or sequence.generated >= sequence.until):
+                self._end(sequence)
+            progress.append(Progress(sequence, sampled, finish))
+        return progress
+
+    def check(self) -> None:
+        """Raises EngineFailed if the blocks or the sequences do not add up."""
+        self.pool.check()
+        for sequence in self._running:
+            if self.pool.held_by(Owner.request(sequence.key)) != tuple(sequence.blocks):
+                raise EngineFailed(f"sequence {sequence.key} and the pool disagree on its blocks")
+
+    def _continue(self, chunk: Chunk) -> Slice:
+        sequence = chunk.sequence
+        if chunk.grow:
+            sequence.blocks += self.pool.take(Owner.request(sequence.key), (), chunk.grow)
+        return _slice(sequence, chunk.count)
+
+    def _start(self, admission: Admission) -> Slice:
+        sequence = admission.sequence
+        owner = Owner.request(sequence.key)
+        sequence.blocks = self.pool.take(owner, admission.hits, admission.fresh)
+        sequence.computed = len(admission.hits) * self.block_size
+        if sequence.cached is None:
+            sequence.cached = sequence.computed
+        self._waiting.remove(sequence)
+        sequence.move(SequenceState.RUNNING)
+        self._running.append(sequence)
+        return _slice(sequence, admission.count)
+
+    def _preempt(self, sequence: Sequence) -> None:
+        self.pool.give_back(Owner.request(sequence.key))
+        sequence.blocks = []
+        sequence.computed = 0
+        sequence.move(SequenceState.WAITING)
+        self._running.remove(sequence)
+        self._waiting.insert(0, sequence)
+
+    def _publish(self, sequence: Sequence, before: int) -> None:
+        size = self.block_size
+        for index in range(before // size, sequence.computed // size):
+            self.pool.publish(sequence.blocks[index], sequence.hashes[index])
+
+    def _end(self, sequence: Sequence) -> None:
+        self._remove(sequence)
+        del self._by_key[sequence.key]
+        sequence.move(SequenceState.ENDED)
+        self._ended.append(sequence)
+
+    def _remove(self, sequence: Sequence) -> None:
+        queue = self._running if sequence.state is SequenceState.RUNNING else self._waiting
+        queue.remove(sequence)
+
+
+def _slice(sequence: Sequence, count: int) -> Slice:
+    end = sequence.computed + count
+    draw = None
+    if end == len(sequence.tokens):
+        prompt = sequence.request.prompt
+        generated = sequence.tokens[len(prompt) :] if _wants_history(sequence) else ()
+        draw = Draw(sequence.request.sampling, sequence.generated, prompt, generated)
+    return Slice(
+        sequence.key, sequence.tokens[sequence.computed : end], sequence.computed, sequence.blocks, draw
+    )
+
+
+def _wants_history(sequence: Sequence) -> bool:
+    sampling = sequence.request.sampling
+    return bool(sampling.presence_penalty or sampling.frequency_penalty or sampling.repetition_penalty != 1.0)
+
+
+def _finish(sequence: Sequence, token: int) -> FinishReason | None:
+    if token in sequence.request.stop_tokens:
+        return FinishReason.STOP
+    if sequence.generated >= sequence.limit:
+        return FinishReason.LENGTH
+    return None

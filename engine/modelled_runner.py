@@ -1,0 +1,134 @@
+"""The shipped fake of the runner: real blocks, time from a model, tokens that are a hash of the KV read.
+
+KV of a token is a 64-bit cell that chains over all tokens before it. The next token is a digest of
+every cell as it lies in memory, so any foreign, stale or missing block changes the output.
+Fidelity: exact (every block is hashed at every step).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence as Seq
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.arena import Arena
+from engine.runner import RunnerFacts
+from engine.step import Draw, Sampled, Slice, Step, StepResult
+from protocol.messages import TokenLogprobs
+from protocol.sampling import Sampling
+
+CELL_BYTES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class StepCost:
+    """Seconds of a step: base + per_token x tokens + per_sequence x slices."""
+
+    base_s: float = 0.004
+    per_token_s: float = 0.00002
+    per_sequence_s: float = 0.0001
+
+    def seconds(self, step: Step) -> float:
+        """How long the step takes."""
+        tokens = sum(len(piece.tokens) for piece in step.slices)
+        return self.base_s + self.per_token_s * tokens + self.per_sequence_s * len(step.slices)
+
+
+class ModelledPending:
+    """A modelled step in flight; its KV lands when the result is taken."""
+
+    def __init__(self, runner: ModelledRunner, step: Step, seconds: float) -> None:
+        self._runner = runner
+        self._step = step
+        self._seconds = seconds
+
+    @property
+    def seconds(self) -> float:
+        """Virtual seconds that the step takes."""
+        return self._seconds
+
+    def result(self) -> StepResult:
+        """Writes the KV and draws the tokens."""
+        sampled = tuple(self._runner.compute(piece) for piece in self._step.slices)
+        return StepResult(sampled, self._seconds)
+
+
+class ModelledRunner:
+    """Computes cells instead of KV."""
+
+    def __init__(self, facts: RunnerFacts, num_blocks: int, cost: StepCost) -> None:
+        self._facts = facts
+        self._cost = cost
+        cells: npt.NDArray[np.uint64] = np.zeros((num_blocks, facts.block_size), dtype=np.uint64)
+        self._cells = cells
+        self._arena = Arena(cells.view(np.uint8), np.zeros(num_blocks, dtype=np.int64))
+
+    @property
+    def facts(self) -> RunnerFacts:
+        """What this runner serves."""
+        return self._facts
+
+    @property
+    def arena(self) -> Arena:
+        """Cells as bytes: [num_blocks, block_size * 8]."""
+        return self._arena
+
+    def launch(self, step: Step) -> ModelledPending:
+        """Starts one step."""
+        return ModelledPending(self, step, self._cost.seconds(step))
+
+    def compute(self, piece: Slice) -> Sampled | None:
+        """Writes the cells of one slice, then draws from all cells of the sequence."""
+        size = self._facts.block_size
+        cell = self._cell(piece, piece.start - 1) if piece.start else 0
+        for offset, token in enumerate(piece.tokens):
+            position = piece.start + offset
+            cell = chain_cell(cell, token)
+            self._cells[piece.blocks[position // size], position % size] = cell
+        if piece.draw is None:
+            return None
+        end = piece.start + len(piece.tokens)
+        seen = self._cells[np.asarray(piece.blocks[: -(-end // size)], dtype=np.int64)].reshape(-1)[:end]
+        return _draw(seen.tobytes(), piece.draw, self._facts.vocabulary)
+
+    def _cell(self, piece: Slice, position: int) -> int:
+        size = self._facts.block_size
+        return int(self._cells[piece.blocks[position // size], position % size])
+
+
+def chain_cell(previous: int, token: int) -> int:
+    """KV of a token: depends on every token before it (splitmix64 of both)."""
+    mixed = (previous * 0x9E3779B97F4A7C15 + token + 0x632BE59BD9B4E019) & 0xFFFFFFFFFFFFFFFF
+    mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
+    return (mixed ^ (mixed >> 31)) or 1
+
+
+def expected_tokens(prompt: Seq[int], sampling: Sampling, count: int, vocabulary: int) -> list[int]:
+    """What one healthy machine would say: the reference of every simulation."""
+    cells: list[int] = []
+    for token in prompt:
+        cells.append(chain_cell(cells[-1] if cells else 0, token))
+    generated: list[int] = []
+    for index in range(count):
+        drawn = _draw(
+            np.asarray(cells, dtype=np.uint64).tobytes(), Draw(sampling, index, prompt, ()), vocabulary
+        )
+        generated.append(drawn.token)
+        cells.append(chain_cell(cells[-1], drawn.token))
+    return generated
+
+
+def _draw(cells: bytes, draw: Draw, vocabulary: int) -> Sampled:
+    salt = b"" if draw.sampling.temperature == 0 else _draw_salt(draw)
+    digest = hashlib.blake2b(cells, digest_size=8, key=salt).digest()
+    token = int.from_bytes(digest, "little") % vocabulary
+    logprobs = None if draw.sampling.logprobs is None else TokenLogprobs(-1.0, ((token, -1.0),))
+    return Sampled(token, logprobs)
+
+
+def _draw_salt(draw: Draw) -> bytes:
+    numbers = (draw.sampling.seed & 0xFFFFFFFFFFFFFFFF, draw.sampling.choice, draw.index)
+    return b"".join(number.to_bytes(8, "little") for number in numbers)

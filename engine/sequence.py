@@ -1,0 +1,105 @@
+"""One sequence inside an engine: its tokens, and how far their KV is computed."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from protocol.block_hash import chain_root, next_hash
+from protocol.errors import EngineFailed
+from protocol.ids import AttemptKey, BlockHash, BlockId
+from protocol.request import Assignment, Request
+
+
+class SequenceState(Enum):
+    """Where a sequence stands in the scheduler."""
+
+    WAITING = "waiting"
+    """Holds nothing."""
+    RUNNING = "running"
+    """Holds blocks for all of its tokens, and is part of steps."""
+    ENDED = "ended"
+    """Finished or dropped; never comes back."""
+
+
+MOVES: dict[SequenceState, frozenset[SequenceState]] = {
+    SequenceState.WAITING: frozenset({SequenceState.RUNNING, SequenceState.ENDED}),
+    SequenceState.RUNNING: frozenset({SequenceState.WAITING, SequenceState.ENDED}),
+    SequenceState.ENDED: frozenset(),
+}
+
+
+class Sequence:
+    """Mutable, and touched by the engine's one thread only."""
+
+    __slots__ = (
+        "_block_size",
+        "_root",
+        "blocks",
+        "cached",
+        "computed",
+        "hashes",
+        "key",
+        "limit",
+        "request",
+        "state",
+        "tokens",
+        "until",
+    )
+
+    def __init__(self, assignment: Assignment, fingerprint: bytes, block_size: int, until: int) -> None:
+        """`until`: generated tokens after which this engine stops (the other role goes on, or nobody)."""
+        self.key: AttemptKey = assignment.key
+        self.request: Request = assignment.request
+        self.tokens: list[int] = list(assignment.tokens)
+        """Prompt, then everything generated."""
+        self.computed = 0
+        """Leading tokens whose KV is in `blocks`."""
+        self.cached: int | None = None
+        """Leading tokens whose KV was found rather than computed, at the first admission."""
+        self.blocks: list[BlockId] = []
+        self.hashes: list[BlockHash] = []
+        self.limit = self.request.max_tokens
+        self.until = min(until, self.limit)
+        self.state = SequenceState.WAITING
+        self._block_size = block_size
+        self._root = chain_root(fingerprint, self.request.salt)
+        self.extend_hashes()
+
+    @property
+    def generated(self) -> int:
+        """Tokens generated so far, those sent before this attempt included."""
+        return len(self.tokens) - len(self.request.prompt)
+
+    @property
+    def uncomputed(self) -> int:
+        """Tokens that still have to pass through the model."""
+        return len(self.tokens) - self.computed
+
+    @property
+    def full_need(self) -> int:
+        """Blocks that the sequence holds when it reaches its limit. The last token's KV is never needed."""
+        longest = len(self.request.prompt) + max(self.until, self.generated)
+        return self.blocks_for(max(longest - 1, len(self.tokens)))
+
+    @property
+    def findable(self) -> list[BlockHash]:
+        """Hashes that a prefix lookup may use: at least one token is always computed."""
+        return self.hashes[: (len(self.tokens) - 1) // self._block_size]
+
+    def blocks_for(self, tokens: int) -> int:
+        """Blocks that hold this many tokens."""
+        return -(-tokens // self._block_size)
+
+    def extend_hashes(self) -> None:
+        """Brings `hashes` up to the last full block of `tokens`."""
+        size = self._block_size
+        while (len(self.hashes) + 1) * size <= len(self.tokens):
+            parent = self.hashes[-1] if self.hashes else self._root
+            start = len(self.hashes) * size
+            self.hashes.append(next_hash(parent, self.tokens[start : start + size]))
+
+    def move(self, state: SequenceState) -> None:
+        """Changes state by the table of allowed moves."""
+        if state not in MOVES[self.state]:
+            raise EngineFailed(f"sequence {self.key} cannot go from {self.state.value} to {state.value}")
+        self.state = state

@@ -1,0 +1,62 @@
+"""One engine step as data: what is computed, and what came out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence as Seq
+from dataclasses import dataclass
+
+from protocol.ids import AttemptKey
+from protocol.messages import TokenLogprobs
+from protocol.sampling import Sampling
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """Sample the token that follows a slice."""
+
+    sampling: Sampling
+    index: int
+    """Position of the new token among the generated ones: the Philox counter."""
+    prompt: Seq[int]
+    """Prompt tokens (repetition penalty counts them)."""
+    generated: Seq[int]
+    """Generated tokens so far (all penalties count them)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """The part of one sequence that a step computes."""
+
+    key: AttemptKey
+    tokens: Seq[int]
+    """Input ids, at least one."""
+    start: int
+    """Position of tokens[0]; KV of [0, start) is in the blocks already."""
+    blocks: Seq[int]
+    """Block table from position 0 on; covers start + len(tokens)."""
+    draw: Draw | None
+    """None while more of the prompt follows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """All slices of one forward pass, in batch order."""
+
+    slices: tuple[Slice, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """One drawn token."""
+
+    token: int
+    logprobs: TokenLogprobs | None
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """What a step produced: one entry per slice, None where nothing was drawn."""
+
+    sampled: tuple[Sampled | None, ...]
+    seconds: float
+    """How long the forward pass took."""

@@ -1,0 +1,33 @@
+"""How roles and transfers take part in the step loop without owning it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence as Seq
+from dataclasses import dataclass
+from typing import Protocol
+
+from engine.sequence import Sequence
+from engine.step import Sampled
+from protocol.messages import FinishReason
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What one step did for one sequence, after its KV is in memory and its token is appended."""
+
+    sequence: Sequence
+    sampled: Sampled | None
+    finish: FinishReason | None
+    """Set when the sequence ended by itself; its blocks are still held."""
+
+
+class StepHook(Protocol):
+    """Called by the step loop, in the engine's one thread. Never blocks."""
+
+    def before_plan(self, now: float) -> None:
+        """Between two steps: move what is due."""
+        ...
+
+    def after_commit(self, progress: Seq[Progress], now: float) -> None:
+        """After a step: what advanced."""
+        ...

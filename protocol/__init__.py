@@ -1,0 +1,1 @@
+"""The words that Baton's parts exchange, and the wire they travel on."""

@@ -1,0 +1,52 @@
+"""Every bound in one frozen value. None is infinite."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of one cluster; the spec may change them, and nothing else may."""
+
+    max_body_bytes: int = 8 << 20
+    max_frame_bytes: int = 16 << 20
+    max_link_backlog: int = 4096
+    """Frames that wait for a peer before it counts as lost."""
+    max_choices: int = 8
+    max_prompts: int = 64
+    """Prompts in one completions call."""
+    max_logprobs: int = 20
+    max_stops: int = 4
+    max_stop_chars: int = 64
+    max_logit_bias: int = 300
+    max_tools: int = 256
+    max_messages: int = 4096
+    max_open_requests: int = 1024
+    """Requests inside one gateway; one more is refused at once."""
+    default_timeout_s: float = 600.0
+    max_timeout_s: float = 3600.0
+    max_place_wait_s: float = 60.0
+    """Waiting for a place, then 503 with Retry-After."""
+    max_reserved_wait_s: float = 10.0
+    """A decode slot is held this long for a prefill queue, no longer."""
+    max_replans: int = 3
+    peer_deadline_s: float = 5.0
+    """An answer to a command: admitted or refused."""
+    report_every_s: float = 0.25
+    """Load reports and keep-alives, also when idle."""
+    silence_s: float = 3.0
+    """A link without a frame for this long is closed."""
+    lease_s: float = 10.0
+    """A prefill worker keeps published KV this long after the last renewal."""
+    renew_every_s: float = 2.0
+    read_deadline_s: float = 10.0
+    """One KV read; then its blocks are quarantined and the prompt is recomputed."""
+    quarantine_s: float = 30.0
+    """Then the peer's agent is destroyed: the only fence that NIXL has."""
+    max_pinned_share: float = 0.4
+    """Share of a prefill worker's blocks that transfers may pin."""
+    post_bytes: int = 4 << 20
+    """Bytes of one transfer post; on one host the post copies them."""
+    reader_stall_s: float = 30.0
+    """A client that reads nothing for this long is disconnected."""

@@ -1,0 +1,1 @@
+"""The link: one bidirectional stream of frames between two processes."""

@@ -1,0 +1,55 @@
+"""The seam of the wire between a gateway and a worker, or between two workers."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from protocol.messages import Frame, Hello, WorkerAddress
+
+
+class Link(Protocol):
+    """Ordered frames, each exactly once, until the link closes. Silence closes it."""
+
+    @property
+    def peer(self) -> Hello:
+        """What the other end said of itself."""
+        ...
+
+    def send(self, frame: Frame) -> None:
+        """Queues one frame and returns at once. Raises LinkClosed if the link is closed
+        or if the peer is so slow that the backlog is full (which closes it)."""
+        ...
+
+    async def receive(self) -> Frame:
+        """The next frame. Raises LinkClosed when the link ended or fell silent."""
+        ...
+
+    async def close(self) -> None:
+        """Ends the link. Doing it twice is harmless."""
+        ...
+
+
+class Dialer(Protocol):
+    """Opens links to workers."""
+
+    async def dial(self, address: WorkerAddress) -> Link:
+        """A link to that incarnation. Raises LinkClosed if nobody answers in time, or
+        Stale if another incarnation does."""
+        ...
+
+
+LinkHandler = Callable[[Link], Awaitable[None]]
+"""Serves one accepted link until it closes."""
+
+
+class LinkServer(Protocol):
+    """Accepts links."""
+
+    async def start(self, handler: LinkHandler) -> int:
+        """Listens, gives each link to `handler`, and returns the port."""
+        ...
+
+    async def stop(self) -> None:
+        """Closes every link and stops listening."""
+        ...

@@ -1,0 +1,88 @@
+"""What passes between a worker's I/O process and its engine process.
+
+A peer is one link, by number: positive numbers are links that were accepted, negative ones
+links that the engine asked to have dialled.
+"""
+
+from __future__ import annotations
+
+from typing import NewType
+
+from protocol.codec import Codec
+from protocol.ids import WorkerIdentity
+from protocol.messages import Frame, WorkerAddress
+from protocol.wire_struct import Struct
+
+PeerId = NewType("PeerId", int)
+
+
+class Inbound(Struct, tag=True):
+    """A frame from a peer. The first one of an accepted link is its Hello."""
+
+    peer: PeerId
+    frame: Frame
+
+
+class PeerLost(Struct, tag=True):
+    """The link is gone, or could not be dialled. Nothing more will come from this number."""
+
+    peer: PeerId
+
+
+class Stop(Struct, tag=True):
+    """End after the current step."""
+
+
+class Outbound(Struct, tag=True):
+    """A frame for a peer. For a peer that is lost it is dropped."""
+
+    peer: PeerId
+    frame: Frame
+
+
+class Dial(Struct, tag=True):
+    """Open a link to `address` under this (negative) number; PeerLost if that fails."""
+
+    peer: PeerId
+    address: WorkerAddress
+
+
+class EngineFacts(Struct):
+    """What the engine says of itself once the model is loaded."""
+
+    identity: WorkerIdentity
+    model: str
+    dtype: str
+    max_context: int
+    vocabulary: int
+    block_size: int
+    block_bytes: int
+    total_blocks: int
+    fingerprint: str
+
+
+class Ready(Struct, tag=True):
+    """The engine serves."""
+
+    facts: EngineFacts
+
+
+class Fatal(Struct, tag=True):
+    """The engine cannot serve, or no longer; its process ends after this."""
+
+    code: str
+    message: str
+
+
+EngineInbox = Inbound | PeerLost | Stop
+EngineOutbox = Outbound | Dial | Ready | Fatal
+
+
+def inbox_codec(max_bytes: int) -> Codec[list[EngineInbox]]:
+    """Batches toward the engine."""
+    return Codec[list[EngineInbox]](list[EngineInbox], max_bytes)
+
+
+def outbox_codec(max_bytes: int) -> Codec[list[EngineOutbox]]:
+    """Batches from the engine, one per step."""
+    return Codec[list[EngineOutbox]](list[EngineOutbox], max_bytes)
