@@ -1,0 +1,111 @@
+"""The one document that describes a cluster, as values. How it is read: cluster/spec_reader.py.
+
+The `Meta` of a field bounds its value; its description and example end up in error messages.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from cluster.byte_size import ByteSize
+from cluster.default_model import DEFAULT_MODEL
+from protocol.limits import Limits
+
+DEFAULT_KV_MEMORY = ByteSize(256 << 20)
+DEFAULT_LIMITS = Limits()
+
+Dtype = Literal["auto", "fp32", "bf16"]
+Count = Annotated[int, Meta(ge=0, le=4096, description="a number of processes", examples=[1])]
+Positive = Annotated[int, Meta(ge=1, le=1_000_000, description="a whole number", examples=[64])]
+Core = Annotated[int, Meta(ge=0, le=4095, description="the number of a CPU core", examples=[0])]
+
+
+@dataclass(frozen=True, slots=True)
+class PoolSpec:
+    """One pool of workers."""
+
+    replicas: Count = 1
+    cores: Annotated[
+        tuple[Core, ...], Meta(description="CPU cores to pin, shared out evenly", examples=["[0, 1]"])
+    ] = ()
+    """Divided evenly, in order, among the replicas; empty pins nothing."""
+    threads: Annotated[
+        int, Meta(ge=0, le=1024, description="threads of a step, 0: by cores", examples=[1])
+    ] = 0
+    resources: Annotated[
+        dict[str, float],
+        Meta(description="Ray resources that one worker takes", examples=["{decode_node: 1}"]),
+    ] = field(default_factory=dict)
+    labels: Annotated[
+        dict[str, str], Meta(description="labels that the node must have", examples=["{pool: decode}"])
+    ] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PoolsSpec:
+    """Both pools. Without prefill workers every decode worker computes its own prompts."""
+
+    prefill: PoolSpec = PoolSpec()
+    decode: PoolSpec = PoolSpec()
+
+
+@dataclass(frozen=True, slots=True)
+class GatewaySpec:
+    """What faces the clients."""
+
+    host: Annotated[
+        str, Meta(min_length=1, description="the address to listen on", examples=["127.0.0.1"])
+    ] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=1, le=65534, description="a TCP port", examples=[8000])] = 8000
+    replicas: Annotated[int, Meta(ge=1, le=256, description="a number of processes", examples=[1])] = 1
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulingSpec:
+    """Bounds of one engine step."""
+
+    max_batch_tokens: Positive = 512
+    max_running: Positive = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """A cluster."""
+
+    model: Annotated[
+        str, Meta(min_length=1, description="a model folder or a name on the hub", examples=[DEFAULT_MODEL])
+    ] = DEFAULT_MODEL
+    served_name: Annotated[
+        str, Meta(max_length=256, description="the name that clients ask for", examples=["baton-tiny"])
+    ] = ""
+    """Empty: the last part of `model`."""
+    dtype: Annotated[Dtype, Meta(description="what the model computes in", examples=["auto"])] = "auto"
+    block_size: Annotated[int, Meta(ge=1, le=1024, description="tokens in one KV block", examples=[16])] = 16
+    kv_memory: Annotated[ByteSize, Meta(description="KV memory of one worker", examples=["256MiB"])] = (
+        DEFAULT_KV_MEMORY
+    )
+    pools: PoolsSpec = PoolsSpec()
+    gateway: GatewaySpec = GatewaySpec()
+    directory: Annotated[
+        str,
+        Meta(
+            pattern=r"^(ray|rediss?://.+)$",
+            description='"ray", or the URL of a Redis server',
+            examples=["redis://127.0.0.1:6379/0"],
+        ),
+    ] = "ray"
+    limits: Limits = DEFAULT_LIMITS
+    scheduling: SchedulingSpec = SchedulingSpec()
+
+    @property
+    def name(self) -> str:
+        """The model name that clients ask for."""
+        return self.served_name or self.model.rstrip("/").rsplit("/", 1)[-1]
+
+    @property
+    def workers(self) -> int:
+        """Workers of both pools."""
+        return self.pools.prefill.replicas + self.pools.decode.replicas
