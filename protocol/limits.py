@@ -10,6 +10,10 @@ class Limits:
     """Bounds of one cluster; the spec may change them, and nothing else may."""
 
     max_body_bytes: int = 8 << 20
+    max_header_bytes: int = 16 << 10
+    max_url_bytes: int = 8 << 10
+    body_stall_s: float = 10.0
+    """A client that sends no part of its body for this long is refused."""
     max_frame_bytes: int = 16 << 20
     max_link_backlog: int = 4096
     """Frames that wait for a peer before it counts as lost."""
