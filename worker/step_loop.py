@@ -1,0 +1,69 @@
+"""The engine process's one thread: mail in, plan, launch, result, commit, mail out, for ever.
+
+This file reads the process's own clock; everything it drives is told the time.
+"""
+
+from __future__ import annotations
+
+import time
+
+from protocol.limits import Limits
+from protocol.mail import EngineOutbox, Stop
+from worker.mail_pipe import MailPipe
+from worker.step_core import StepCore
+
+
+class StepLoop:
+    """Drives a core. worker/inline_host.py has the same loop for an event loop."""
+
+    def __init__(self, core: StepCore, pipe: MailPipe, limits: Limits) -> None:
+        self._core = core
+        self._pipe = pipe
+        self._report_every_s = limits.report_every_s
+        self._sent_at = time.monotonic()
+        self._stopping = False
+
+    def stop(self) -> None:
+        """Ends `run` after the current step. Safe in a signal handler."""
+        self._stopping = True
+
+    def run(self) -> None:
+        """Until Stop or `stop`. Raises what the core raises, and WorkerLost if the I/O process
+        is gone or hangs."""
+        worked = False
+        while self._deliver():
+            stepped = self._step()
+            if not stepped:
+                if worked:
+                    self._core.check()
+                self._pipe.wait(self._core.idle_wait_s(time.monotonic()))
+            worked = stepped
+
+    def _deliver(self) -> bool:
+        """Gives the core its mail; false when the engine is to end."""
+        batch = self._pipe.drain()
+        self._stopping |= any(isinstance(mail, Stop) for mail in batch)
+        self._core.deliver([mail for mail in batch if not isinstance(mail, Stop)], time.monotonic())
+        if self._stopping:
+            self._send(self._core.take_outbox())
+        return not self._stopping
+
+    def _step(self) -> bool:
+        """One step, if there is one to take. Answers to mail leave before the step, which may be long."""
+        step = self._core.plan(time.monotonic())
+        self._send(self._core.take_outbox())
+        if step is None:
+            return False
+        pending = self._core.launch(step)
+        if pending.seconds > 0:
+            time.sleep(pending.seconds)  # a modelled step lasts as long as a real one would
+        self._core.commit(step, pending.result(), time.monotonic())
+        self._send(self._core.take_outbox())
+        return True
+
+    def _send(self, batch: list[EngineOutbox]) -> None:
+        """One batch; an empty one only as a sign of life."""
+        now = time.monotonic()
+        if batch or now - self._sent_at >= self._report_every_s:
+            self._sent_at = now
+            self._pipe.send(batch)

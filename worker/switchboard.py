@@ -1,0 +1,131 @@
+"""Links by number: frames of peers to the engine, the engine's frames to peers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from protocol.clock import Clock
+from protocol.errors import BatonError, WorkerLost
+from protocol.limits import Limits
+from protocol.links.link import Dialer, Link
+from protocol.mail import Dial, EngineInbox, Inbound, Outbound, PeerId, PeerLost
+from protocol.messages import Frame, WorkerAddress
+
+MAX_LINKS = 4096
+
+logger = logging.getLogger(__name__)
+
+
+class Switchboard:
+    """Every link of one worker. A number is used once: it is dialled (maybe), open, then forgotten."""
+
+    def __init__(
+        self, post: Callable[[EngineInbox], None], dialer: Dialer, clock: Clock, limits: Limits
+    ) -> None:
+        self._post = post
+        self._dialer = dialer
+        self._clock = clock
+        self._limits = limits
+        self._last_accepted = 0
+        self._refusing = False
+        self._open: dict[PeerId, Link] = {}
+        self._dialled: dict[PeerId, list[Frame]] = {}
+        """Frames that wait until the link is there."""
+        self._tasks: dict[PeerId, asyncio.Task[None]] = {}
+        """Of the links that were dialled."""
+        self._hangups: dict[PeerId, asyncio.Task[None]] = {}
+
+    async def accept(self, link: Link) -> None:
+        """Carries one accepted link until it closes: its Hello first, then its frames."""
+        if self._refusing or len(self._open) >= MAX_LINKS:
+            await self._close_link(link)
+            return
+        self._last_accepted += 1
+        peer = PeerId(self._last_accepted)
+        try:
+            self._post(Inbound(peer, link.peer))
+            await self._carry(peer, link)
+        except BatonError as lost:
+            logger.info("link of %s %s ends: %s", link.peer.role, link.peer.name, lost)
+        finally:
+            self._forget(peer)
+
+    def dial(self, mail: Dial) -> None:
+        """Starts to open a link; frames for it wait meanwhile. A number in use is left alone."""
+        if mail.peer in self._tasks:
+            return
+        self._dialled[mail.peer] = []
+        task = asyncio.get_running_loop().create_task(self._dial(mail.peer, mail.address))
+        self._tasks[mail.peer] = task
+
+    def deliver(self, mail: Outbound) -> None:
+        """Sends a frame, or drops it if the peer is lost."""
+        if (link := self._open.get(mail.peer)) is not None:
+            self._send(mail.peer, link, mail.frame)
+        elif (held := self._dialled.get(mail.peer)) is not None:
+            held.append(mail.frame)
+            if len(held) > self._limits.max_link_backlog:
+                self._tasks[mail.peer].cancel()
+
+    def refuse(self) -> None:
+        """Takes no new links from now on."""
+        self._refusing = True
+
+    async def close(self) -> None:
+        """Closes every link."""
+        self.refuse()
+        for task in self._tasks.values():
+            task.cancel()
+        ends = [*self._tasks.values(), *self._hangups.values(), *map(self._close_link, self._open.values())]
+        await asyncio.gather(*ends, return_exceptions=True)
+
+    async def _dial(self, peer: PeerId, address: WorkerAddress) -> None:
+        try:
+            async with self._clock.deadline(self._limits.peer_deadline_s):
+                link = await self._dialer.dial(address)
+            await self._carry(peer, link)
+        except BatonError as lost:
+            logger.info("link to %s ends: %s", address.identity.worker, lost)
+        finally:
+            self._forget(peer)
+
+    async def _carry(self, peer: PeerId, link: Link) -> None:
+        """Passes frames on until the link, the engine or the engine's patience ends."""
+        self._open[peer] = link
+        try:
+            for frame in self._dialled.pop(peer, []):
+                self._send(peer, link, frame)
+            while True:
+                self._post(Inbound(peer, await link.receive()))
+        finally:
+            await self._close_link(link)
+
+    def _send(self, peer: PeerId, link: Link, frame: Frame) -> None:
+        """One frame. A link that cannot take it has a gap from now on, so it is closed."""
+        try:
+            link.send(frame)
+        except BatonError as lost:
+            logger.info("link of %s %s ends: %s", link.peer.role, link.peer.name, lost)
+            if self._open.pop(peer, None) is not None:
+                hangup = asyncio.get_running_loop().create_task(self._close_link(link))
+                self._hangups[peer] = hangup
+                hangup.add_done_callback(lambda _: self._hangups.pop(peer, None))
+
+    def _forget(self, peer: PeerId) -> None:
+        """The last that the engine hears of this number."""
+        self._open.pop(peer, None)
+        self._dialled.pop(peer, None)
+        self._tasks.pop(peer, None)
+        try:
+            self._post(PeerLost(peer))
+        except WorkerLost:
+            return  # the engine went first
+
+    async def _close_link(self, link: Link) -> None:
+        try:
+            async with self._clock.deadline(self._limits.peer_deadline_s):
+                await link.close()
+        except BatonError as late:
+            logger.warning("a link did not close: %s", late)

@@ -1,0 +1,155 @@
+"""The I/O process's part of a worker: the engine's life, its links, its place in the directory."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from protocol.clock import Clock
+from protocol.directory import Directory
+from protocol.errors import BatonError, DeadlineExceeded, EngineFailed, WorkerLost, error_from_code
+from protocol.limits import Limits
+from protocol.links.link import Dialer, LinkServer
+from protocol.mail import Dial, EngineFacts, EngineOutbox, Fatal, Outbound
+from protocol.messages import WorkerAddress, WorkerRecord
+from worker.engine_host import EngineHost
+from worker.registration import Registration
+from worker.switchboard import Switchboard
+
+HUNG_S = 60.0
+"""An engine that says nothing for this long hangs, and is ended: between steps it speaks every
+`report_every_s`, and no step is that long."""
+
+logger = logging.getLogger(__name__)
+
+
+class WorkerServer:
+    """One worker, for one life of its engine. When the engine ends, everything ends: a half-dead
+    worker never serves."""
+
+    def __init__(
+        self,
+        host: EngineHost,
+        link_server: LinkServer,
+        dialer: Dialer,
+        directory: Directory,
+        clock: Clock,
+        limits: Limits,
+        role: str,
+        bind: str = "127.0.0.1",
+    ) -> None:
+        self._host = host
+        self._link_server = link_server
+        self._directory = directory
+        self._clock = clock
+        self._limits = limits
+        self._role = role
+        self._bind = bind
+        self._switchboard = Switchboard(host.post, dialer, clock, limits)
+        self._registration: Registration | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._stopping = False
+        self._failure: BatonError | None = None
+        self._finished = asyncio.Event()
+
+    async def start(self, deadline_s: float) -> WorkerRecord:
+        """Starts the engine, listens, registers. Raises what EngineHost.start raises; then nothing
+        is left running."""
+        facts = await self._host.start(deadline_s)
+        try:
+            async with self._clock.deadline(self._limits.peer_deadline_s):
+                port = await self._link_server.start(self._switchboard.accept)
+        except BaseException:
+            await self._host.stop(0.0)
+            raise
+        record = self._record(facts, port)
+        self._registration = Registration(self._directory, record, self._clock, self._limits)
+        self._registration.keep()
+        self._task = asyncio.get_running_loop().create_task(self._live(self._registration))
+        return record
+
+    def health(self) -> None:
+        """Raises what ended the worker, if it has ended."""
+        if self._failure is not None:
+            raise self._failure
+        if self._task is None or self._finished.is_set():
+            raise WorkerLost("the worker is not running")
+
+    async def finished(self) -> None:
+        """Returns when the worker was stopped; raises what ended it if it ended by itself."""
+        await self._finished.wait()
+        if self._failure is not None:
+            raise self._failure
+
+    async def stop(self, grace_s: float) -> None:
+        """Leaves the directory, refuses new links, lets the engine end its step, closes all.
+        Attempts that are still running are lost to their gateways, which plan them again."""
+        if self._task is None:
+            return
+        self._stopping = True
+        self._switchboard.refuse()
+        if self._registration is not None:
+            await self._registration.leave()
+        await self._host.stop(grace_s)
+        await self._finished.wait()
+
+    async def _live(self, registration: Registration) -> None:
+        """From the start of the engine to its end, and then the end of all else."""
+        try:
+            await self._pump()
+        except BatonError as end:
+            self._failure = None if self._stopping and isinstance(end, WorkerLost) else end
+        except Exception as bug:
+            logger.exception("the worker failed")
+            self._failure = EngineFailed(f"{type(bug).__name__}: {bug}")
+        finally:
+            await self._close(registration)
+
+    async def _pump(self) -> None:
+        """Carries out what the engine says until it ends."""
+        while True:
+            for mail in await self._next_batch():
+                self._obey(mail)
+
+    async def _next_batch(self) -> list[EngineOutbox]:
+        try:
+            async with self._clock.deadline(HUNG_S):
+                return await self._host.receive()
+        except DeadlineExceeded as silence:
+            raise EngineFailed(f"the engine said nothing for {HUNG_S:.0f} s: it hangs") from silence
+
+    def _obey(self, mail: EngineOutbox) -> None:
+        if isinstance(mail, Outbound):
+            self._switchboard.deliver(mail)
+        elif isinstance(mail, Dial):
+            self._switchboard.dial(mail)
+        elif isinstance(mail, Fatal):
+            raise error_from_code(mail.code, mail.message)
+
+    async def _close(self, registration: Registration) -> None:
+        """Links first: their peers then plan again at once."""
+        try:
+            await self._switchboard.close()
+            await self._stop_links()
+            await registration.leave()
+            await self._host.stop(0.0)
+        finally:
+            self._finished.set()
+
+    async def _stop_links(self) -> None:
+        try:
+            async with self._clock.deadline(self._limits.peer_deadline_s):
+                await self._link_server.stop()
+        except DeadlineExceeded as late:
+            logger.warning("the link server did not stop: %s", late)
+
+    def _record(self, facts: EngineFacts, port: int) -> WorkerRecord:
+        return WorkerRecord(
+            address=WorkerAddress(facts.identity, self._bind, port),
+            role=self._role,
+            model=facts.model,
+            max_context=facts.max_context,
+            total_blocks=facts.total_blocks,
+            block_size=facts.block_size,
+            fingerprint=facts.fingerprint,
+        )
