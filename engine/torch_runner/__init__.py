@@ -1,0 +1,1 @@
+"""The real runner: any Hugging Face decoder model over paged KV, on torch."""

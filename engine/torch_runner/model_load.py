@@ -1,0 +1,89 @@
+"""Loads a decoder model whose attention runs through our hook. Fails closed."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM
+from transformers.utils import logging as transformers_logging
+
+from engine.torch_runner.attention_hook import HOOK_NAME, register_hook
+from engine.torch_runner.config_gate import DecoderFacts, check_config
+from engine.torch_runner.kv_pool import TORCH_DTYPES
+from engine.torch_runner.model_folder import ModelFolder
+from protocol.errors import UnsupportedModel
+
+SHOWN_NAMES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A model in evaluation mode, and what its config says of it."""
+
+    network: Any
+    facts: DecoderFacts
+    picks_rows: bool
+    """Whether forward computes logits only for the rows asked for."""
+
+    def logits(self, input_ids: torch.Tensor, position_ids: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        """[R, vocabulary] in fp32 after the packed rows [R], sorted; ids and positions are [1, N]."""
+        picked = {"logits_to_keep": rows} if self.picks_rows else {}
+        out = self.network(input_ids=input_ids, position_ids=position_ids, use_cache=False, **picked)
+        logits: torch.Tensor = out.logits[0]
+        return (logits if self.picks_rows else logits[rows]).float()
+
+
+def load_model(folder: ModelFolder, dtype: str) -> LoadedModel:
+    """The model of `folder`. Raises UnsupportedModel with one sentence for whatever is wrong."""
+    facts = check_config(_config(folder))
+    register_hook()
+    transformers_logging.disable_progress_bar()
+    network = _network(folder, dtype)
+    parameters = inspect.signature(network.forward).parameters
+    if "position_ids" not in parameters:
+        kind = folder.config.get("model_type")
+        raise UnsupportedModel(f"a {kind} model takes no positions, so its tokens cannot be packed")
+    return LoadedModel(network, facts, "logits_to_keep" in parameters)
+
+
+def _config(folder: ModelFolder) -> Any:
+    kind = folder.config.get("model_type")
+    try:
+        return AutoConfig.from_pretrained(folder.path, local_files_only=True, trust_remote_code=False)
+    except Exception as error:
+        if "auto_map" in folder.config:
+            raise UnsupportedModel(f"a {kind} model brings its own code, which Baton never runs") from error
+        raise UnsupportedModel(f"the config of {folder.path} is not usable: {_first_line(error)}") from error
+
+
+def _network(folder: ModelFolder, dtype: str) -> Any:
+    try:
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            folder.path,
+            dtype=TORCH_DTYPES[dtype],
+            attn_implementation=HOOK_NAME,
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+            output_loading_info=True,
+        )
+    except Exception as error:
+        raise UnsupportedModel(f"the weights in {folder.path} do not load: {_first_line(error)}") from error
+    network, report = loaded
+    for fault in ("missing_keys", "mismatched_keys", "unexpected_keys", "error_msgs"):
+        names = sorted(str(name) for name in report.get(fault) or ())
+        if names:
+            shown = ", ".join(names[:SHOWN_NAMES])
+            raise UnsupportedModel(
+                f"the weights in {folder.path} do not fit its config: {len(names)} {fault} ({shown})"
+            )
+    network.eval()
+    network.requires_grad_(False)
+    return network
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).split("\n")[0]

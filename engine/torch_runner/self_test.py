@@ -1,0 +1,68 @@
+"""The start-up self-test: paged attention against the model's own eager attention."""
+
+from __future__ import annotations
+
+import torch
+
+from engine.step import Slice, Step
+from engine.torch_runner.attention import Attention
+from engine.torch_runner.attention_hook import HOOK_NAME
+from engine.torch_runner.forward import PagedForward
+from engine.torch_runner.kv_layout import KvLayout
+from engine.torch_runner.kv_pool import allocate_arena, pool_over
+from engine.torch_runner.model_load import LoadedModel
+from protocol.errors import UnsupportedModel
+from protocol.ids import AttemptKey, RequestId
+
+TOKENS = 64
+CHUNKS = (37, 25, 1, 1)
+TYPICAL_ERROR = {"float32": 1e-4, "bfloat16": 0.06}
+WORST_ERROR = {"float32": 1e-3, "bfloat16": 0.6}
+"""Relative (L2) error of a position's logits: median, and worst. A bf16 model with experts may pick
+another expert at a near-tie, which changes single positions much and the median little."""
+
+
+def self_test(model: LoadedModel, layout: KvLayout, attention: Attention) -> None:
+    """Two chunks and two single tokens over scattered blocks. Raises UnsupportedModel if the logits
+    are not those of one eager pass."""
+    count = min(TOKENS, model.facts.max_context)
+    tokens = [(7919 * at + 17) % model.facts.vocabulary for at in range(count)]
+    error = _relative_error(_paged(model, layout, attention, tokens), _eager(model, tokens))
+    typical, worst = error.median().item(), error.max().item()
+    if not (typical <= TYPICAL_ERROR[layout.dtype] and worst <= WORST_ERROR[layout.dtype]):
+        kind = model.network.config.model_type
+        raise UnsupportedModel(
+            f"this {kind} model gives other logits with paged attention than with its own "
+            f"(relative error {typical:.1e} typical, {worst:.1e} at worst)"
+        )
+
+
+def _relative_error(ours: torch.Tensor, theirs: torch.Tensor) -> torch.Tensor:
+    norm = torch.linalg.vector_norm
+    return norm(ours - theirs, dim=-1) / norm(theirs, dim=-1).clamp_min(1e-30)
+
+
+def _paged(model: LoadedModel, layout: KvLayout, attention: Attention, tokens: list[int]) -> torch.Tensor:
+    blocks = -(-len(tokens) // layout.block_size)
+    pool = pool_over(allocate_arena(blocks + 1, layout.block_bytes), layout)
+    forward = PagedForward(model, pool, attention)
+    table = tuple(reversed(range(1, blocks + 1)))
+    key = AttemptKey(RequestId("self-test"), 0)
+    parts, start = [], 0
+    for size in CHUNKS:
+        part = tokens[start : start + size]
+        if part:
+            step = Step((Slice(key, part, start, table, None),))
+            parts.append(forward.run(step, torch.arange(len(part))))
+            start += len(part)
+    return torch.cat(parts)
+
+
+def _eager(model: LoadedModel, tokens: list[int]) -> torch.Tensor:
+    model.network.set_attn_implementation("eager")
+    try:
+        with torch.inference_mode():
+            every = torch.arange(len(tokens))
+            return model.logits(torch.tensor([tokens]), every[None], every)
+    finally:
+        model.network.set_attn_implementation(HOOK_NAME)
