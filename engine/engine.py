@@ -106,8 +106,7 @@ class Engine:
             sequence.computed += len(piece.tokens)
             finish = None
             if sampled is not None:
-                sequence.tokens.append(sampled.token)
-                sequence.extend_hashes()
+                sequence.append(sampled.token)
                 finish = _finish(sequence, sampled.token)
             self._publish(sequence, before)
             if sampled is not None and (finish is not None or sequence.generated >= sequence.until):

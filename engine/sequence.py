@@ -32,8 +32,8 @@ class Sequence:
     """Mutable, and touched by the engine's one thread only."""
 
     __slots__ = (
-        "_block_size",
         "_root",
+        "block_size",
         "blocks",
         "cached",
         "computed",
@@ -61,7 +61,7 @@ class Sequence:
         self.limit = self.request.max_tokens
         self.until = min(until, self.limit)
         self.state = SequenceState.WAITING
-        self._block_size = block_size
+        self.block_size = block_size
         self._root = chain_root(fingerprint, self.request.salt)
         self.extend_hashes()
 
@@ -84,15 +84,20 @@ class Sequence:
     @property
     def findable(self) -> list[BlockHash]:
         """Hashes that a prefix lookup may use: at least one token is always computed."""
-        return self.hashes[: (len(self.tokens) - 1) // self._block_size]
+        return self.hashes[: (len(self.tokens) - 1) // self.block_size]
 
     def blocks_for(self, tokens: int) -> int:
         """Blocks that hold this many tokens."""
-        return -(-tokens // self._block_size)
+        return -(-tokens // self.block_size)
+
+    def append(self, token: int) -> None:
+        """Adds a generated token; its KV is not computed yet."""
+        self.tokens.append(token)
+        self.extend_hashes()
 
     def extend_hashes(self) -> None:
         """Brings `hashes` up to the last full block of `tokens`."""
-        size = self._block_size
+        size = self.block_size
         while (len(self.hashes) + 1) * size <= len(self.tokens):
             parent = self.hashes[-1] if self.hashes else self._root
             start = len(self.hashes) * size

@@ -27,8 +27,12 @@ class FinishReason(Enum):
 
 
 class Phase(Enum):
-    """A part of a request's life that a worker measured."""
+    """A part of a request's life, measured where it happens."""
 
+    QUEUE = "queue"
+    """From the door until a plan was tried that held: the wait for a place."""
+    RESERVE = "reserve"
+    """The decode worker's answer."""
     PREFILL_QUEUE = "prefill_queue"
     PREFILL = "prefill"
     TRANSFER = "transfer"

@@ -1,0 +1,44 @@
+"""What workers said of one attempt, in order of arrival."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from protocol.clock import Clock
+from protocol.errors import BatonError, WorkerLost
+from protocol.ids import WorkerIdentity
+from protocol.messages import Admitted, Failed, Refused, TokenDelta
+
+Said = Admitted | Refused | Failed | TokenDelta | WorkerLost
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """One thing that one worker said, or the news of its loss."""
+
+    worker: WorkerIdentity
+    said: Said
+
+
+class Inbox:
+    """Filled by the links' readers, emptied by the attempt. Bounded."""
+
+    def __init__(self, clock: Clock, room: int) -> None:
+        self._clock = clock
+        self._queue: asyncio.Queue[Heard] = asyncio.Queue(room)
+        self._overrun = False
+
+    def put(self, worker: WorkerIdentity, said: Said) -> None:
+        """Never waits; a full inbox ends its attempt, not its link."""
+        try:
+            self._queue.put_nowait(Heard(worker, said))
+        except asyncio.QueueFull:
+            self._overrun = True
+
+    async def next(self, within_s: float) -> Heard:
+        """The next thing heard. Raises DeadlineExceeded after `within_s` seconds."""
+        if self._overrun and self._queue.empty():
+            raise BatonError("the client reads too slowly")
+        async with self._clock.deadline(within_s):
+            return await self._queue.get()

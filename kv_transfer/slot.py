@@ -1,0 +1,80 @@
+"""One transfer as its reader sees it."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from enum import Enum
+
+from kv_transfer.transport import ReadId
+from protocol.errors import EngineFailed
+from protocol.ids import BlockId, TransferId
+from protocol.mail import PeerId
+from protocol.messages import SourceFacts, WorkerAddress
+
+
+class SlotState(Enum):
+    """Where a slot stands."""
+
+    HELLO = "hello"
+    """The source has been asked, and has not answered."""
+    READ = "read"
+    """Published blocks are read as they come."""
+    VERIFY = "verify"
+    """All data is here; the generation numbers are read."""
+    READY = "ready"
+    """Verified: the request may join."""
+    DRAIN = "drain"
+    """Failed or cancelled with reads in flight: the blocks are in quarantine."""
+    ENDED = "ended"
+    """Nothing is held and nothing is in flight."""
+
+
+MOVES: dict[SlotState, frozenset[SlotState]] = {
+    SlotState.HELLO: frozenset({SlotState.READ, SlotState.DRAIN, SlotState.ENDED}),
+    SlotState.READ: frozenset({SlotState.VERIFY, SlotState.DRAIN, SlotState.ENDED}),
+    SlotState.VERIFY: frozenset({SlotState.READY, SlotState.DRAIN, SlotState.ENDED}),
+    SlotState.READY: frozenset({SlotState.ENDED}),
+    SlotState.DRAIN: frozenset({SlotState.ENDED}),
+    SlotState.ENDED: frozenset(),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A block that the source has published and that is not read yet."""
+
+    local: BlockId
+    remote: int
+    generation: int
+
+
+@dataclass(slots=True)
+class Slot:
+    """Mutable record of one transfer; touched by the engine's thread only."""
+
+    transfer: TransferId
+    address: WorkerAddress
+    peer: PeerId
+    blocks: tuple[BlockId, ...]
+    """Destination by index in the prompt."""
+    next_block: int
+    """First index that is not published yet; everything before it is here or wanted."""
+    deadline: float
+    """For the answer in HELLO, for each read later."""
+    state: SlotState = SlotState.HELLO
+    source: SourceFacts | None = None
+    wanted: deque[Wanted] = field(default_factory=deque)
+    read: list[Wanted] = field(default_factory=list)
+    """Posted or landed, in order; their generations are verified at the end."""
+    reads: dict[ReadId, int] = field(default_factory=dict)
+    """In flight, with the bytes that each copies."""
+    verification: ReadId | None = None
+    complete: bool = False
+    """The source has published its last block."""
+
+    def move(self, state: SlotState) -> None:
+        """Changes state by the table of allowed moves."""
+        if state not in MOVES[self.state]:
+            raise EngineFailed(f"slot {self.transfer} cannot go from {self.state.value} to {state.value}")
+        self.state = state

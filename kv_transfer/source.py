@@ -1,0 +1,174 @@
+"""The source's half of a transfer: publish blocks, hold them under a lease, let go."""
+
+from __future__ import annotations
+
+from engine.block_pool import BlockPool
+from engine.owner import Owner
+from engine.sequence import Sequence
+from kv_transfer.lease import Lease, LeaseState
+from protocol.errors import BatonError, Stale, TransferFailed
+from protocol.ids import AttemptKey, BlockId, TransferId
+from protocol.limits import Limits
+from protocol.mail import EngineOutbox, Inbound, Outbound, PeerId
+from protocol.messages import Attach, Attached, Published, Release, Renew, SourceFacts, Withdrawn
+
+MAX_AWAITED = 4096
+"""Transfers that readers may announce before their request comes."""
+
+
+class KvSource:
+    """All leases of one worker. A lost message only costs time: the lease lapses."""
+
+    def __init__(self, pool: BlockPool, facts: SourceFacts, fingerprint: str, limits: Limits) -> None:
+        self._pool = pool
+        self._facts = facts
+        self._fingerprint = fingerprint
+        self._limits = limits
+        self._leases: dict[TransferId, Lease] = {}
+        self._by_key: dict[AttemptKey, TransferId] = {}
+        self._outbox: list[EngineOutbox] = []
+        self._published_blocks = 0
+        self._expired = 0
+        self._ignored = 0
+
+    def open(self, transfer: TransferId, sequence: Sequence, now: float) -> None:
+        """A request begins whose KV will be read under `transfer`."""
+        lease = self._leases.get(transfer)
+        if lease is None:
+            lease = Lease(transfer, LeaseState.AWAITED, now)
+            self._leases[transfer] = lease
+        if lease.sequence is not None:
+            self._ignored += 1
+            return
+        lease.move(LeaseState.COMPUTING)
+        lease.sequence = sequence
+        self._by_key[sequence.key] = transfer
+
+    def advance(self, sequence: Sequence) -> None:
+        """After a step: publishes the blocks that became full. Their KV is in memory."""
+        self._publish(sequence, sequence.computed // sequence.block_size)
+
+    def finish(self, sequence: Sequence, now: float) -> None:
+        """The prompt is computed: publishes the rest and pins it for the reader's lease."""
+        lease = self._lease_of(sequence.key)
+        if lease is None:
+            return
+        lease.complete = True
+        self._publish(sequence, len(sequence.blocks))
+        self._pool.rename(Owner.request(sequence.key), Owner.pinned(lease.transfer))
+        lease.move(LeaseState.PINNED)
+        lease.deadline = now + self._limits.lease_s
+
+    def withdraw(self, key: AttemptKey, error: BatonError) -> None:
+        """The request ended without anything to read. A pinned lease stays: its reader may be reading."""
+        lease = self._lease_of(key)
+        if lease is None or lease.state is LeaseState.PINNED:
+            return
+        if lease.reader is not None:
+            self._send(lease.reader, Withdrawn(lease.transfer, error.code, error.message))
+        self._end(lease)
+
+    def receive(self, mail: Inbound, now: float) -> None:
+        """Verbs of a reader; anything unexpected is counted and ignored."""
+        match mail.frame:
+            case Attach():
+                self._attach(mail.frame, mail.peer, now)
+            case Renew(transfers):
+                for transfer in transfers:
+                    lease = self._leases.get(transfer)
+                    if lease is not None and lease.reader == mail.peer:
+                        lease.deadline = now + self._limits.lease_s
+            case Release(transfer):
+                self._release(transfer, mail.peer)
+            case _:
+                return
+
+    def peer_lost(self, peer: PeerId) -> None:
+        """The reader's link is gone; it may still be reading, so its leases run on until they lapse."""
+        for lease in self._leases.values():
+            if lease.reader == peer:
+                lease.reader = None
+
+    def before_plan(self, now: float) -> None:
+        """Ends what has lapsed."""
+        lapsing = (LeaseState.AWAITED, LeaseState.PINNED)
+        for lease in [x for x in self._leases.values() if x.state in lapsing and x.deadline <= now]:
+            self._expired += 1
+            if lease.reader is not None:
+                self._send(lease.reader, Withdrawn(lease.transfer, Stale.code, "the lease lapsed"))
+            self._end(lease)
+
+    def take_outbox(self) -> list[EngineOutbox]:
+        """What is to be sent since the last call."""
+        mail, self._outbox = self._outbox, []
+        return mail
+
+    def counters(self) -> tuple[tuple[str, int], ...]:
+        """Monotonic counts."""
+        return (
+            ("published_blocks", self._published_blocks),
+            ("expired_leases", self._expired),
+            ("ignored_source_frames", self._ignored),
+        )
+
+    def _attach(self, frame: Attach, peer: PeerId, now: float) -> None:
+        if frame.fingerprint != self._fingerprint:
+            wrong = TransferFailed("the two engines do not agree on model, dtype, layout or block size")
+            self._send(peer, Withdrawn(frame.transfer, wrong.code, wrong.message))
+            return
+        lease = self._leases.get(frame.transfer)
+        if lease is None:
+            if len(self._leases) >= MAX_AWAITED:
+                self._send(peer, Withdrawn(frame.transfer, TransferFailed.code, "too many open transfers"))
+                return
+            lease = Lease(frame.transfer, LeaseState.AWAITED, now + self._limits.max_place_wait_s)
+            self._leases[frame.transfer] = lease
+        lease.reader = peer
+        lease.first_block = frame.first_block
+        if lease.state is LeaseState.PINNED:
+            lease.deadline = now + self._limits.lease_s
+        self._send(peer, Attached(frame.transfer, self._facts, self._limits.lease_s))
+        self._announce(lease, 0)
+
+    def _release(self, transfer: TransferId, peer: PeerId) -> None:
+        lease = self._leases.get(transfer)
+        if lease is None or lease.reader != peer:
+            self._ignored += 1
+            return
+        self._end(lease)
+
+    def _publish(self, sequence: Sequence, count: int) -> None:
+        lease = self._lease_of(sequence.key)
+        if lease is None:
+            return
+        start = len(lease.published)
+        fresh = [(block, self._pool.generation(block)) for block in sequence.blocks[start:count]]
+        lease.published.extend(fresh)
+        self._published_blocks += len(fresh)
+        if fresh or lease.complete:
+            self._announce(lease, start)
+
+    def _announce(self, lease: Lease, start: int) -> None:
+        """Tells the reader of everything published from index `start` on that it wants."""
+        begin = max(start, lease.first_block)
+        wanted = lease.published[begin:]
+        if lease.reader is None or not (wanted or lease.complete):
+            return
+        blocks: tuple[BlockId, ...] = tuple(block for block, _ in wanted)
+        generations = tuple(generation for _, generation in wanted)
+        frame = Published(lease.transfer, begin, blocks, generations, lease.complete)
+        self._send(lease.reader, frame)
+
+    def _end(self, lease: Lease) -> None:
+        lease.move(LeaseState.RELEASED)
+        self._pool.give_back(Owner.pinned(lease.transfer))
+        del self._leases[lease.transfer]
+        if lease.sequence is not None:
+            del self._by_key[lease.sequence.key]
+
+    def _lease_of(self, key: AttemptKey) -> Lease | None:
+        transfer = self._by_key.get(key)
+        return None if transfer is None else self._leases.get(transfer)
+
+    def _send(self, peer: PeerId, frame: Attached | Published | Withdrawn) -> None:
+        self._outbox.append(Outbound(peer, frame))

@@ -1,0 +1,123 @@
+"""The prefill role: compute prompts in chunks, publish their KV, draw the first token."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence as Seq
+
+from engine.engine import Engine
+from engine.owner import OwnerKind
+from engine.sequence import Sequence
+from engine.step_hook import Progress
+from kv_transfer.source import KvSource
+from protocol.errors import BatonError, Busy, ContextOverflow, DeadlineExceeded, TransferFailed
+from protocol.ids import AttemptKey
+from protocol.limits import Limits
+from protocol.mail import EngineOutbox, Inbound, Outbound, PeerId
+from protocol.messages import Admitted, Cancel, Failed, Prefill, Refused, StepReport
+from worker.attempts import Attempt, Attempts
+
+
+class PrefillRole:
+    """Plays prefill in one engine. Knows nothing of decode but the transfer's reader."""
+
+    def __init__(self, engine: Engine, source: KvSource, limits: Limits) -> None:
+        self._engine = engine
+        self._source = source
+        self._limits = limits
+        self._attempts = Attempts()
+        self._outbox: list[EngineOutbox] = []
+        self._planned_at = 0.0
+
+    def receive(self, mail: Inbound, now: float) -> None:
+        """Prefill and Cancel from gateways; the verbs of readers go to the source."""
+        match mail.frame:
+            case Prefill():
+                self._prefill(mail.frame, mail.peer, now)
+            case Cancel(key):
+                self._cancel(key, TransferFailed("the request was cancelled"))
+            case _:
+                self._source.receive(mail, now)
+
+    def peer_lost(self, peer: PeerId, now: float) -> None:
+        """A gateway's requests are forgotten; a reader's leases run on."""
+        for attempt in self._attempts.of_peer(peer):
+            self._cancel(attempt.key, TransferFailed("the gateway went away"))
+        self._source.peer_lost(peer)
+
+    def before_plan(self, now: float) -> None:
+        """Ends what is too late."""
+        self._planned_at = now
+        for attempt in self._attempts.expired(now):
+            late = DeadlineExceeded("the deadline passed before the first token")
+            self._outbox.append(Outbound(attempt.peer, Failed(attempt.key, late.code, late.message)))
+            self._cancel(attempt.key, late)
+        self._source.before_plan(now)
+
+    def after_commit(self, progress: Seq[Progress], now: float) -> None:
+        """Publishes what a step computed; a first token goes out and ends the attempt here."""
+        for one in progress:
+            attempt = self._attempts.get(one.sequence.key)
+            if attempt is None:
+                continue
+            if attempt.started_at is None:
+                attempt.started_at = self._planned_at
+            if one.sampled is None:
+                self._source.advance(one.sequence)
+            else:
+                self._hand_over(attempt, one, now)
+
+    def take_outbox(self) -> list[EngineOutbox]:
+        """What is to be sent since the last call."""
+        mail = self._outbox + self._source.take_outbox()
+        self._outbox = []
+        return mail
+
+    def counters(self) -> tuple[tuple[str, int], ...]:
+        """Monotonic counts."""
+        return self._source.counters()
+
+    def busy(self) -> bool:
+        """A source only answers; nothing moves by itself."""
+        return False
+
+    def close(self) -> None:
+        """Nothing was opened."""
+
+    def _prefill(self, frame: Prefill, peer: PeerId, now: float) -> None:
+        key = frame.assignment.key
+        if key in self._attempts:
+            return
+        sequence = self._engine.sequence(frame.assignment, len(frame.assignment.sent) + 1)
+        refusal = self._refusal(sequence)
+        if refusal is not None:
+            self._outbox.append(Outbound(peer, Refused(key, refusal.code, refusal.message)))
+            return
+        self._attempts.add(Attempt(sequence, peer, now + frame.assignment.remaining_s, now))
+        self._engine.admit(sequence)
+        self._source.open(frame.transfer, sequence, now)
+        self._outbox.append(Outbound(peer, Admitted(key, 0)))
+
+    def _refusal(self, sequence: Sequence) -> BatonError | None:
+        pool = self._engine.pool
+        if sequence.full_need > pool.total:
+            return ContextOverflow(f"the prompt needs {sequence.full_need} KV blocks of {pool.total}")
+        if len(self._attempts) >= self._limits.max_open_requests:
+            return Busy("the prefill queue is full")
+        if pool.held(OwnerKind.PINNED) > self._limits.max_pinned_share * pool.total:
+            return Busy("too much KV waits to be read")
+        return None
+
+    def _hand_over(self, attempt: Attempt, progress: Progress, now: float) -> None:
+        self._attempts.remove(attempt.key)
+        if progress.finish is None:
+            self._source.finish(progress.sequence, now)
+        else:
+            self._source.withdraw(attempt.key, TransferFailed("the first token ended the request"))
+        delta = attempt.delta(progress, attempt.prefill_stamps(now))
+        if delta is not None:
+            self._outbox.append(Outbound(attempt.peer, StepReport((delta,))))
+
+    def _cancel(self, key: AttemptKey, reason: BatonError) -> None:
+        if self._attempts.remove(key) is not None:
+            self._source.withdraw(key, reason)
+            self._engine.drop(key)

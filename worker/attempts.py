@@ -1,0 +1,91 @@
+"""The attempts that one role has open: whose they are, and until when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from engine.sequence import Sequence
+from engine.step_hook import Progress
+from protocol.ids import AttemptKey
+from protocol.mail import PeerId
+from protocol.messages import Phase, Stamp, TokenDelta
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One open attempt; touched by the engine's thread only."""
+
+    sequence: Sequence
+    peer: PeerId
+    """The gateway that asked."""
+    deadline: float
+    received_at: float
+    started_at: float | None = None
+    """Begin of the first step that computed a part of it."""
+    reported: bool = False
+    """A first delta went out, with the stamps."""
+
+    @property
+    def key(self) -> AttemptKey:
+        """Which attempt this is."""
+        return self.sequence.key
+
+    def prefill_stamps(self, now: float) -> tuple[Stamp, ...]:
+        """Queue and prefill, once the first token is there."""
+        started = self.received_at if self.started_at is None else self.started_at
+        return (
+            Stamp(Phase.PREFILL_QUEUE, started - self.received_at),
+            Stamp(Phase.PREFILL, now - started),
+        )
+
+    def delta(self, progress: Progress, stamps: tuple[Stamp, ...]) -> TokenDelta | None:
+        """The token that a step drew, as it travels; None if it drew none."""
+        sampled = progress.sampled
+        if sampled is None:
+            return None
+        return TokenDelta(
+            key=self.key,
+            first_index=self.sequence.generated - 1,
+            tokens=(sampled.token,),
+            logprobs=() if sampled.logprobs is None else (sampled.logprobs,),
+            finish=progress.finish,
+            cached_tokens=self.sequence.cached or 0,
+            stamps=stamps,
+        )
+
+
+class Attempts:
+    """Open attempts by key, in order of arrival."""
+
+    def __init__(self) -> None:
+        self._open: dict[AttemptKey, Attempt] = {}
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def __iter__(self) -> Iterator[Attempt]:
+        return iter(tuple(self._open.values()))
+
+    def __contains__(self, key: AttemptKey) -> bool:
+        return key in self._open
+
+    def add(self, attempt: Attempt) -> None:
+        """Opens an attempt."""
+        self._open[attempt.key] = attempt
+
+    def get(self, key: AttemptKey) -> Attempt | None:
+        """The open attempt, if it is here."""
+        return self._open.get(key)
+
+    def remove(self, key: AttemptKey) -> Attempt | None:
+        """Closes an attempt; twice is harmless."""
+        return self._open.pop(key, None)
+
+    def of_peer(self, peer: PeerId) -> list[Attempt]:
+        """Everything that one gateway asked for."""
+        return [attempt for attempt in self._open.values() if attempt.peer == peer]
+
+    def expired(self, now: float) -> list[Attempt]:
+        """Everything whose deadline has passed."""
+        return [attempt for attempt in self._open.values() if attempt.deadline <= now]
