@@ -43,8 +43,11 @@ class LoopClock:
     @asynccontextmanager
     async def deadline(self, seconds: float) -> AsyncIterator[None]:
         """Raises DeadlineExceeded if the body is still running after `seconds`."""
+        scope = asyncio.timeout(max(0.0, seconds))
         try:
-            async with asyncio.timeout(max(0.0, seconds)):
+            async with scope:
                 yield
         except TimeoutError as late:
+            if not scope.expired():  # the body's own TimeoutError
+                raise
             raise DeadlineExceeded(f"not done within {seconds:.3f} s") from late

@@ -18,15 +18,18 @@ class Link(Protocol):
 
     def send(self, frame: Frame) -> None:
         """Queues one frame and returns at once. Raises LinkClosed if the link is closed
-        or if the peer is so slow that the backlog is full (which closes it)."""
+        or if the peer is so slow that the backlog is full (which closes it), and WireError if
+        the frame is longer than Limits.max_frame_bytes (the link lives on)."""
         ...
 
     async def receive(self) -> Frame:
-        """The next frame. Raises LinkClosed when the link ended or fell silent."""
+        """The next frame. Raises LinkClosed when the link ended or fell silent, after giving out
+        what had arrived before. One reader at a time."""
         ...
 
     async def close(self) -> None:
-        """Ends the link. Doing it twice is harmless."""
+        """Ends the link; what was sent before still arrives if the peer is alive and prompt.
+        Doing it twice is harmless."""
         ...
 
 
@@ -34,13 +37,14 @@ class Dialer(Protocol):
     """Opens links to workers."""
 
     async def dial(self, address: WorkerAddress) -> Link:
-        """A link to that incarnation. Raises LinkClosed if nobody answers in time, or
-        Stale if another incarnation does."""
+        """A link to that incarnation. Raises LinkClosed if nobody answers in time, Stale if
+        another incarnation does, WireError if it speaks another version of the wire."""
         ...
 
 
 LinkHandler = Callable[[Link], Awaitable[None]]
-"""Serves one accepted link until it closes."""
+"""Serves one accepted link until it closes. LinkClosed may leave it; when it returns, the link
+is closed; when the server stops, it is cancelled."""
 
 
 class LinkServer(Protocol):
@@ -51,5 +55,5 @@ class LinkServer(Protocol):
         ...
 
     async def stop(self) -> None:
-        """Closes every link and stops listening."""
+        """Stops listening, cancels the handlers and closes their links."""
         ...

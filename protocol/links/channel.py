@@ -1,0 +1,25 @@
+"""What a link stands on: byte strings to one peer, with no promise but an end."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Channel(Protocol):
+    """Carries whole byte strings; may lose, double or reorder them. gRPC's does not, memory's may."""
+
+    async def write(self, data: bytes) -> None:
+        """Hands `data` over, waiting while the peer is slow. Raises LinkClosed if it ended."""
+        ...
+
+    async def read(self) -> bytes:
+        """What arrived next. Raises LinkClosed when the peer ended its side or is gone."""
+        ...
+
+    async def end_writing(self) -> None:
+        """Tells the peer that nothing more will come. The other direction stays open."""
+        ...
+
+    async def close(self) -> None:
+        """Gives up both directions and everything that is held. Doing it twice is harmless."""
+        ...
