@@ -16,9 +16,8 @@ from protocol.errors import UnsupportedModel
 
 HOOK_NAME = "baton_paged"
 HOOK_ATTRIBUTE = "baton_hook"
-HARMLESS = frozenset(
-    {"position_ids", "use_cache", "output_attentions", "output_hidden_states", "return_dict", "training"}
-)
+HARMLESS = frozenset({"position_ids"})
+"""Arguments without a say in who attends to whom. So is any that is None or False."""
 
 
 def register_hook() -> None:
@@ -51,7 +50,9 @@ def paged_attention(
     """query [1, Hq, N, Dk], key and value [1, Hkv, N, D]; returns [1, N, Hq, Dv].
 
     Raises UnsupportedModel for anything that paged attention would not honour."""
-    unknown = sorted(name for name, thing in rest.items() if thing is not None and name not in HARMLESS)
+    unknown = sorted(
+        name for name, thing in rest.items() if not (thing is None or thing is False or name in HARMLESS)
+    )
     if attention_mask is not None:
         unknown.append("attention_mask")
     if is_causal is False or dropout or query.shape[0] != 1:

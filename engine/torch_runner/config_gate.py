@@ -27,8 +27,8 @@ class DecoderFacts:
     layers: int
     vocabulary: int
     max_context: int
-    windows: tuple[int | None, ...] | None
-    """Per layer, where the config says so; None where it leaves it to the model's code."""
+    windows: tuple[int | None, ...]
+    """Positions that each layer may look back over, its own included; None is all."""
 
 
 def check_config(config: Any) -> DecoderFacts:
@@ -60,16 +60,16 @@ def check_config(config: Any) -> DecoderFacts:
     )
 
 
-def _windows(text: Any, kind: str) -> tuple[int | None, ...] | None:
+def _windows(text: Any, kind: str) -> tuple[int | None, ...]:
+    window = getattr(text, "sliding_window", None)
     types = getattr(text, "layer_types", None)
     if types is None:
-        return None
+        return (window,) * _count(text, "num_hidden_layers", kind)
     for name in types:
         if name not in LAYER_TYPES:
             raise UnsupportedModel(
                 f"this {kind} model has layers of type {name}; only attention layers are known"
             )
-    window = getattr(text, "sliding_window", None)
     return tuple(window if name == "sliding_attention" else None for name in types)
 
 

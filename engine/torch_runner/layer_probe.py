@@ -55,7 +55,7 @@ def probe_layers(model: LoadedModel) -> tuple[LayerShape, ...]:
         )
     by_layer = sorted(probe.seen, key=lambda seen: seen.layer)
     windows = tuple(seen.window for seen in by_layer)
-    if model.facts.windows is not None and windows != model.facts.windows:
+    if windows != model.facts.windows:
         raise UnsupportedModel(
             f"the layers of this {kind} model do not use the windows that its config gives"
         )

@@ -71,6 +71,9 @@ def _network(folder: ModelFolder, dtype: str) -> Any:
             output_loading_info=True,
         )
     except Exception as error:
+        if HOOK_NAME in str(error):
+            kind = folder.config.get("model_type")
+            raise UnsupportedModel(f"a {kind} model has attention code of its own, with no hook") from error
         raise UnsupportedModel(f"the weights in {folder.path} do not load: {_first_line(error)}") from error
     network, report = loaded
     for fault in ("missing_keys", "mismatched_keys", "unexpected_keys", "error_msgs"):

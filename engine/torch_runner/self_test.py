@@ -16,8 +16,8 @@ from protocol.ids import AttemptKey, RequestId
 
 TOKENS = 64
 CHUNKS = (37, 25, 1, 1)
-TYPICAL_ERROR = {"float32": 1e-4, "bfloat16": 0.06}
-WORST_ERROR = {"float32": 1e-3, "bfloat16": 0.6}
+TYPICAL_ERROR = {"float32": 1e-4, "bfloat16": 0.15}
+WORST_ERROR = {"float32": 1e-3, "bfloat16": 1.5}
 """Relative (L2) error of a position's logits: median, and worst. A bf16 model with experts may pick
 another expert at a near-tie, which changes single positions much and the median little."""
 
@@ -38,8 +38,9 @@ def self_test(model: LoadedModel, layout: KvLayout, attention: Attention) -> Non
 
 
 def _relative_error(ours: torch.Tensor, theirs: torch.Tensor) -> torch.Tensor:
-    norm = torch.linalg.vector_norm
-    return norm(ours - theirs, dim=-1) / norm(theirs, dim=-1).clamp_min(1e-30)
+    error: torch.Tensor = torch.linalg.vector_norm(ours - theirs, dim=-1)
+    scale: torch.Tensor = torch.linalg.vector_norm(theirs, dim=-1)
+    return error / scale.clamp_min(1e-30)
 
 
 def _paged(model: LoadedModel, layout: KvLayout, attention: Attention, tokens: list[int]) -> torch.Tensor:
