@@ -1,0 +1,83 @@
+"""A whole worker on real parts: WorkerServer, gRPC links and an engine process."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import pytest
+
+from protocol.clock import LoopClock
+from protocol.directory import MemoryDirectory
+from protocol.errors import LinkClosed, WorkerLost
+from protocol.links.grpc import GrpcDialer, GrpcLinkServer
+from protocol.links.link import Link
+from tests.worker.echo_core import LIMITS, WORKER, frame, work
+from tests.worker.worker_site import frames_from, hello
+from worker.engine_process import ChildCommand, ChildHost
+from worker.worker_server import WorkerServer
+
+
+@dataclass(frozen=True, slots=True)
+class RealWorker:
+    """A worker and a gateway's link to it."""
+
+    host: ChildHost
+    server: WorkerServer
+    directory: MemoryDirectory
+    link: Link
+
+
+@pytest.fixture
+async def worker() -> AsyncIterator[RealWorker]:
+    """A worker that runs, and is stopped afterwards."""
+    clock = LoopClock()
+    own = hello("worker", WORKER.worker, WORKER.incarnation)
+    host = ChildHost(ChildCommand((sys.executable, "-m", "tests.worker.echo_engine", "echo")), clock, LIMITS)
+    directory = MemoryDirectory(clock)
+    links, dialer = GrpcLinkServer(own, clock, LIMITS), GrpcDialer(own, clock, LIMITS)
+    server = WorkerServer(host, links, dialer, directory, clock, LIMITS, "prefill")
+    record = await server.start(30.0)
+    link = await GrpcDialer(hello("gateway", "g1"), clock, LIMITS).dial(record.address)
+    yield RealWorker(host, server, directory, link)
+    await link.close()
+    await server.stop(1.0)
+
+
+async def test_frames_reach_the_engine_process_and_return(worker: RealWorker) -> None:
+    """A gateway's frames go over gRPC and the socket into the engine, and back in order."""
+    sent = [frame(number) for number in range(30)]
+    for each in sent:
+        worker.link.send(each)
+    assert await frames_from(worker.link, 30) == sent
+    worker.server.health()
+
+
+async def test_kill_of_the_engine_closes_every_link_within_a_second(worker: RealWorker) -> None:
+    """kill -9 of the engine process: links closed, directory left, and the worker says so."""
+    worker.link.send(work(10_000))
+    await asyncio.sleep(0.2)
+    assert worker.host.pid is not None
+    os.kill(worker.host.pid, signal.SIGKILL)
+    async with LoopClock().deadline(1.0):
+        with pytest.raises(LinkClosed):
+            await worker.link.receive()
+        with pytest.raises(WorkerLost, match="status -9"):
+            await worker.server.finished()
+    assert await worker.directory.members() == ()
+    with pytest.raises(WorkerLost):
+        worker.server.health()
+
+
+async def test_stop_ends_the_engine_process(worker: RealWorker) -> None:
+    """After stop the link is closed and the engine process has exited."""
+    assert worker.host.pid is not None
+    await worker.server.stop(5.0)
+    with pytest.raises(LinkClosed):
+        await worker.link.receive()
+    with pytest.raises(ProcessLookupError):
+        os.kill(worker.host.pid, 0)
