@@ -11,7 +11,8 @@ from protocol.ids import BlockHash
 
 def chain_root(fingerprint: bytes, salt: bytes) -> BlockHash:
     """The hash before block 0. Other model, layout or tenant: other chain."""
-    return BlockHash(hashlib.sha256(b"baton-chain-1" + fingerprint + b"|" + salt).digest())
+    length = len(fingerprint).to_bytes(4, "big")
+    return BlockHash(hashlib.sha256(b"baton-chain-1" + length + fingerprint + salt).digest())
 
 
 def next_hash(parent: BlockHash, tokens: Sequence[int]) -> BlockHash:

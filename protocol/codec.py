@@ -31,7 +31,7 @@ class Codec(Generic[T]):
         self._check_size(len(data))
         try:
             return self._decoder.decode(data)
-        except (msgspec.DecodeError, msgspec.ValidationError) as wrong:
+        except (msgspec.MsgspecError, UnicodeDecodeError) as wrong:
             raise WireError(f"not a frame of this version: {wrong}") from wrong
 
     def _check_size(self, size: int) -> None:
