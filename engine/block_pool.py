@@ -28,7 +28,7 @@ class BlockPool:
         self._generations = generations
         self.total = int(generations.shape[0])
         self._refs = [0] * self.total
-        self._holds: dict[Owner, list[BlockId]] = {}
+        self._holds: dict[Owner, dict[BlockId, None]] = {}
         self._idle: OrderedDict[BlockId, None] = OrderedDict((BlockId(b), None) for b in range(self.total))
         self._hash_of: dict[BlockId, BlockHash] = {}
         self._block_of: dict[BlockHash, BlockId] = {}
@@ -58,16 +58,19 @@ class BlockPool:
 
     def take(self, owner: Owner, hits: Seq[BlockId], fresh: int) -> list[BlockId]:
         """Gives `owner` the hits and `fresh` more blocks, in this order; raises Busy and changes
-        nothing if there are too few. An owner that holds something already gets them in addition."""
+        nothing if there are too few. An owner that holds something already gets them in addition;
+        what it holds already is not held twice. Nothing may be taken between `match` and `take` of
+        the same hits: raises EngineFailed if one is no longer cached."""
+        if not all(block in self._hash_of for block in hits):
+            raise EngineFailed("a prefix hit was evicted before it was taken")
         if fresh > self.room(hits):
             raise Busy(f"{fresh} blocks wanted, {self.room(hits)} can be taken")
-        held = self._holds.setdefault(owner, [])
         for block in hits:
-            self._idle.pop(block, None)
-            self._refs[block] += 1
-        taken = list(hits) + [self._renew() for _ in range(fresh)]
-        held.extend(taken)
-        return taken
+            self._hold(owner, block)
+        taken = [self._renew() for _ in range(fresh)]
+        for block in taken:
+            self._hold(owner, block)
+        return [*hits, *taken]
 
     def publish(self, block: BlockId, content: BlockHash) -> None:
         """Makes a held, completely written block findable. A second copy stays unfindable."""
@@ -79,13 +82,13 @@ class BlockPool:
 
     def rename(self, old: Owner, new: Owner) -> None:
         """Moves everything that `old` holds to `new`. Nothing held: nothing happens."""
-        blocks = self._holds.pop(old, None)
-        if blocks is not None:
-            self._holds.setdefault(new, []).extend(blocks)
+        for block in self._holds.pop(old, {}):
+            self._refs[block] -= 1
+            self._hold(new, block)
 
     def give_back(self, owner: Owner) -> None:
         """Ends all that `owner` holds. Doing it twice is harmless."""
-        for block in reversed(self._holds.pop(owner, [])):
+        for block in reversed(self._holds.pop(owner, {})):
             self._refs[block] -= 1
             if self._refs[block] == 0:
                 self._idle[block] = None
@@ -97,8 +100,11 @@ class BlockPool:
         return tuple(self._holds.get(owner, ()))
 
     def held(self, *kinds: OwnerKind) -> int:
-        """Holds of these kinds; a block held twice counts twice, so this never says too little."""
-        return sum(len(blocks) for owner, blocks in self._holds.items() if owner.kind in kinds)
+        """Blocks that somebody of these kinds holds; one that several share counts once, or else a
+        prefix that many transfers pin would look like a full pool."""
+        return len(
+            {block for owner, blocks in self._holds.items() if owner.kind in kinds for block in blocks}
+        )
 
     def owners(self, kind: OwnerKind) -> tuple[Owner, ...]:
         """Everyone of one kind who holds something."""
@@ -124,17 +130,17 @@ class BlockPool:
         return result
 
     def check(self) -> None:
-        """Raises EngineFailed if a block is lost, doubled, or held and free at once."""
+        """Raises EngineFailed if a block is lost, held and free at once, or found by a wrong hash."""
         refs = [0] * self.total
-        for owner, blocks in self._holds.items():
-            if len(set(blocks)) != len(blocks):
-                raise EngineFailed(f"{owner} holds a block twice")
+        for blocks in self._holds.values():
             for block in blocks:
                 refs[block] += 1
         if refs != self._refs:
             raise EngineFailed("reference counts do not match what owners hold")
         if any((refs[block] == 0) != (BlockId(block) in self._idle) for block in range(self.total)):
             raise EngineFailed("a block is lost, or free while somebody holds it")
+        if {content: block for block, content in self._hash_of.items()} != self._block_of:
+            raise EngineFailed("the prefix cache names a block that does not have that content")
         if sum(self.counts().values()) != self.total:
             raise EngineFailed("blocks by owner do not add up to the total")
 
@@ -144,5 +150,11 @@ class BlockPool:
         if content is not None:
             del self._block_of[content]
         self._generations[block] += 1
-        self._refs[block] = 1
         return block
+
+    def _hold(self, owner: Owner, block: BlockId) -> None:
+        held = self._holds.setdefault(owner, {})
+        if block not in held:
+            held[block] = None
+            self._refs[block] += 1
+            self._idle.pop(block, None)
