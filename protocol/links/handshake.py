@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 
 from protocol.clock import Clock
 from protocol.errors import LinkClosed, Stale, WireError
@@ -30,6 +31,14 @@ async def dial_over(
     return link
 
 
+@dataclass(frozen=True, slots=True)
+class Served:
+    """One accepted link and the task that serves it."""
+
+    link: SessionLink
+    task: asyncio.Task[None]
+
+
 class LinkAcceptor:
     """The accepting side: greets each new channel and gives its link to the handler."""
 
@@ -38,22 +47,24 @@ class LinkAcceptor:
         self._handler = handler
         self._clock = clock
         self._limits = limits
-        self._serving: list[asyncio.Task[None]] = []
+        self._served: list[Served] = []
 
     def accept(self, channel: Channel) -> None:
         """Serves the channel in a task of its own, until the handler returns or the link ends."""
-        self._serving = [task for task in self._serving if not task.done()]
-        self._serving.append(asyncio.create_task(self._serve(channel)))
+        link = SessionLink(channel, self._clock, self._limits)
+        self._served = [served for served in self._served if not served.task.done()]
+        self._served.append(Served(link, asyncio.create_task(self._serve(link))))
 
     async def stop(self) -> None:
         """Cancels the handlers and closes their links."""
-        serving, self._serving = self._serving, []
-        for task in serving:
-            task.cancel()
-        await asyncio.gather(*serving, return_exceptions=True)
+        stopping, self._served = self._served, []
+        for served in stopping:
+            served.task.cancel()
+        await asyncio.gather(*(served.task for served in stopping), return_exceptions=True)
+        # A task cancelled inside its own close did not wait for the end of it.
+        await asyncio.gather(*(served.link.close() for served in stopping))
 
-    async def _serve(self, channel: Channel) -> None:
-        link = SessionLink(channel, self._clock, self._limits)
+    async def _serve(self, link: SessionLink) -> None:
         try:
             await link.introduce(self._own)
             await self._handler(link)

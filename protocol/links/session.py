@@ -77,11 +77,12 @@ class LinkSession:
         """Queues one frame. Raises LinkClosed if closed, or if the peer confirms too slowly."""
         if self._why:
             raise LinkClosed(self._why)
-        self._unconfirmed.append(frame)
-        self._unconfirmed_bytes += len(frame)
-        if len(self._unconfirmed) > self._max_frames or self._unconfirmed_bytes > self._max_bytes:
-            self.close(f"the peer is {len(self._unconfirmed)} frames behind")
+        frames, size = len(self._unconfirmed) + 1, self._unconfirmed_bytes + len(frame)
+        if frames > self._max_frames or size > self._max_bytes:
+            self.close(f"the peer is {frames} frames, {size} bytes behind")
             raise LinkClosed(self._why)
+        self._unconfirmed.append(frame)
+        self._unconfirmed_bytes = size
 
     def tick(self) -> None:
         """Limits.report_every_s have passed. Closes after silence; else asks for a keep-alive.

@@ -1,0 +1,131 @@
+"""The gRPC link against strangers and dying processes: what only real sockets can show."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+
+import grpc
+import grpc.aio
+import pytest
+
+from protocol.clock import LoopClock
+from protocol.codec import Codec, frame_codec
+from protocol.errors import LinkClosed
+from protocol.links.grpc import METHOD, SERVICE, GrpcDialer, GrpcLinkServer
+from protocol.links.session import Envelope
+from protocol.messages import WorkerAddress
+from tests.protocol.link_conformance import GATEWAY, IDENTITY, LIMITS, WORKER, Accepted, token
+
+FRAMES = frame_codec(LIMITS.max_frame_bytes)
+ENVELOPES = Codec[Envelope](Envelope, 1 << 24)
+
+CHILD = """
+import asyncio
+from protocol.clock import LoopClock
+from protocol.links.grpc import GrpcLinkServer
+from tests.protocol.link_conformance import LIMITS, WORKER
+
+async def hold(link):
+    while True:
+        link.send(await link.receive())
+
+async def main():
+    print(await GrpcLinkServer(WORKER, LoopClock(), LIMITS).start(hold), flush=True)
+    await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+def not_a_greeting() -> bytes:
+    """An envelope whose first frame is no Hello."""
+    return ENVELOPES.encode(Envelope(1, 0, 0, 0, (FRAMES.encode(token(1)),)))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"\xc1garbage", b"\x93\x01\x02", not_a_greeting(), bytes(LIMITS.max_frame_bytes + (1 << 20))],
+    ids=["empty", "garbage", "short", "no hello", "too long"],
+)
+async def test_a_stranger_is_hung_up_on(data: bytes) -> None:
+    """Bytes that are no greeting end that stream alone; no handler runs, and the next link works."""
+    accepted = Accepted()
+    server = GrpcLinkServer(WORKER, LoopClock(), LIMITS)
+    port = await server.start(accepted)
+    async with asyncio.timeout(10):
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as connection:
+            connect: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = connection.stream_stream(
+                f"/{SERVICE}/{METHOD}"
+            )
+            await _read_to_the_end(connect(), data)
+        link = await GrpcDialer(GATEWAY, LoopClock(), LIMITS).dial(WorkerAddress(IDENTITY, "127.0.0.1", port))
+        assert (await accepted.next()).peer == GATEWAY
+        await link.close()
+    await server.stop()
+
+
+async def test_a_killed_peer_is_noticed_at_once() -> None:
+    """kill -9 of the other process closes the link long before silence would."""
+    environment = {**os.environ, "PYTHONPATH": os.getcwd()}
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", CHILD, stdout=asyncio.subprocess.PIPE, env=environment
+    )
+    assert child.stdout is not None
+    async with asyncio.timeout(30):
+        port = int(await child.stdout.readline())
+        dialer = GrpcDialer(GATEWAY, LoopClock(), LIMITS)
+        address = WorkerAddress(IDENTITY, "127.0.0.1", port)
+        link = await dialer.dial(address)
+        link.send(token(1))
+        assert await link.receive() == token(1)
+        child.send_signal(signal.SIGKILL)
+        await child.wait()
+        async with asyncio.timeout(LIMITS.silence_s):
+            with pytest.raises(LinkClosed):
+                await link.receive()
+        await link.close()
+        with pytest.raises(LinkClosed):
+            await dialer.dial(address)
+
+
+async def test_a_stopped_peer_is_noticed_by_its_silence() -> None:
+    """A process that is frozen keeps its sockets open; silence closes the link all the same."""
+    environment = {**os.environ, "PYTHONPATH": os.getcwd()}
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", CHILD, stdout=asyncio.subprocess.PIPE, env=environment
+    )
+    assert child.stdout is not None
+    async with asyncio.timeout(30):
+        port = int(await child.stdout.readline())
+        dialer = GrpcDialer(GATEWAY, LoopClock(), LIMITS)
+        link = await dialer.dial(WorkerAddress(IDENTITY, "127.0.0.1", port))
+        child.send_signal(signal.SIGSTOP)
+        async with asyncio.timeout(LIMITS.silence_s + 2.0):
+            with pytest.raises(LinkClosed, match="silent"):
+                await link.receive()
+        child.send_signal(signal.SIGKILL)
+        await child.wait()
+        await link.close()
+
+
+async def test_a_taken_port_is_a_typed_error() -> None:
+    """Listening where somebody listens already raises LinkClosed."""
+    first = GrpcLinkServer(WORKER, LoopClock(), LIMITS)
+    port = await first.start(Accepted())
+    second = GrpcLinkServer(WORKER, LoopClock(), LIMITS, port=port)
+    with pytest.raises(LinkClosed, match="cannot listen"):
+        await second.start(Accepted())
+    await second.stop()
+    await first.stop()
+
+
+async def _read_to_the_end(call: grpc.aio.StreamStreamCall[bytes, bytes], data: bytes) -> None:
+    try:
+        await call.write(data)
+        while isinstance(await call.read(), bytes):
+            pass
+    except grpc.aio.AioRpcError as refused:
+        assert refused.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
