@@ -8,7 +8,7 @@ import signal
 import socket
 from collections.abc import Mapping
 
-from protocol.errors import WorkerLost
+from protocol.errors import InvalidSpec, UnsupportedModel, WorkerLost
 from protocol.limits import Limits
 from protocol.mail import Ready
 from worker.engine_host import fatal_of
@@ -20,6 +20,8 @@ SOCKET_VARIABLE = "BATON_ENGINE_SOCKET"
 """Number of the inherited descriptor."""
 LAST_WORDS_S = 1.0
 """At most this long for the last mail to leave."""
+SPEAK_FOR_THEMSELVES = (WorkerLost, UnsupportedModel, InvalidSpec)
+"""Logged as one sentence, without a traceback."""
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +55,7 @@ def _serve(core_factory: CoreFactory, pipe: MailPipe, limits: Limits) -> int:
         loop.run()
         return 0
     except Exception as error:
-        logger.error("the engine failed: %s", error, exc_info=not isinstance(error, WorkerLost))
+        logger.error("the engine failed: %s", error, exc_info=not isinstance(error, SPEAK_FOR_THEMSELVES))
         _last_words(pipe, error)
         return 1
     finally:

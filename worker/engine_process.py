@@ -105,7 +105,7 @@ class ChildHost:
                 ours.close()
                 raise WorkerLost(f"the engine process could not be started: {error}") from error
         loop = asyncio.get_running_loop()
-        _, channel = await loop.create_connection(lambda: MailChannel(self._limits), sock=ours)
+        _, channel = await loop.create_unix_connection(lambda: MailChannel(self._limits), sock=ours)
         self._watch = loop.create_task(self._watch_exit(self._child, channel))
         return channel
 

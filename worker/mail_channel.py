@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import cast
 
 from protocol.errors import BatonError, Overloaded, WireError, WorkerLost
 from protocol.limits import Limits
@@ -26,8 +27,7 @@ class MailChannel(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The socket is attached."""
-        if isinstance(transport, asyncio.Transport):
-            self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's own is no subclass of it
 
     def data_received(self, data: bytes) -> None:
         """Bytes of the engine. Nonsense closes the channel; too much unread mail stops the reading,
