@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+
+import pytest
 
 from protocol.clock import LoopClock
 from protocol.directory import Directory, MemoryDirectory
+from protocol.errors import LinkClosed
 from protocol.ids import WorkerId, WorkerIdentity
 from protocol.links.link import Link
 from protocol.links.memory import MemoryNetwork
 from protocol.messages import WIRE_VERSION, Frame, Hello, WorkerAddress
+from protocol.virtual_loop import run_virtual
 from tests.worker.echo_core import LIMITS, WORKER, EchoCore
 from worker.inline_host import InlineHost
 from worker.worker_server import WorkerServer
@@ -66,3 +71,24 @@ async def frames_from(link: Link, count: int) -> list[Frame]:
     """The next `count` frames."""
     async with LoopClock().deadline(30.0):
         return [await link.receive() for _ in range(count)]
+
+
+Scene = Callable[[Site], Awaitable[None]]
+
+
+def play(scene: Scene) -> None:
+    """Runs one scene on a fresh virtual loop."""
+
+    async def run() -> None:
+        await scene(Site())
+
+    run_virtual(run())
+
+
+async def closed(link: Link) -> float:
+    """When the link ended."""
+    async with LoopClock().deadline(30.0):
+        with pytest.raises(LinkClosed):
+            while True:
+                await link.receive()
+    return LoopClock().now()
