@@ -1,0 +1,121 @@
+"""One sequence's tokens becoming text: the stages in order, and the state between two events."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from gateway.generator import TokenEvent
+from gateway.text.detokenizer import Detokenizer
+from gateway.text.stop_matcher import StopMatcher
+from gateway.text.tool_call import ToolCall
+from gateway.text.tool_call_parser import ToolCallParser
+from protocol.messages import FinishReason, TokenLogprobs
+
+
+class Ending(Enum):
+    """Why an answer ended, in OpenAI's words."""
+
+    STOP = "stop"
+    LENGTH = "length"
+    TOOL_CALLS = "tool_calls"
+
+
+@dataclass(frozen=True, slots=True)
+class SpokenToken:
+    """One token with its log-probabilities."""
+
+    token: int
+    logprobs: TokenLogprobs
+    offset: int
+    """Where its text begins in the answer, in characters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What one event adds to the answer."""
+
+    text: str = ""
+    calls: tuple[ToolCall, ...] = ()
+    tokens: tuple[SpokenToken, ...] = ()
+    """Only when log-probabilities were asked for; held back together with their text."""
+    ending: Ending | None = None
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to tell yet."""
+        return not (self.text or self.calls or self.tokens or self.ending)
+
+
+class Transcript:
+    """Detokenizes, cuts at stop strings, takes tool calls out, and counts."""
+
+    def __init__(
+        self,
+        detokenizer: Detokenizer,
+        stops: Sequence[str] = (),
+        stop_tokens: Sequence[int] = (),
+        tools: ToolCallParser | None = None,
+    ) -> None:
+        self._detokenizer = detokenizer
+        self._stop = StopMatcher(stops)
+        self._stop_tokens = tuple(stop_tokens)
+        self._tools = tools
+        self._waiting: deque[SpokenToken] = deque()
+        self._heard = 0
+        """Characters that came out of the detokenizer."""
+        self._released = 0
+        """Characters that the stop matcher let pass."""
+        self.completion_tokens = 0
+        """Up to the end of the answer; what was generated beyond a stop string does not count."""
+
+    def feed(self, event: TokenEvent) -> Piece:
+        """What the event adds. After a piece with an ending nothing more may be fed."""
+        passed = "".join([self._hear(event, place) for place in range(len(event.tokens))])
+        ended = event.finish is not None or self._stop.matched
+        if ended and not self._stop.matched:
+            passed += self._stop.feed(self._detokenizer.finish()) + self._stop.finish()
+        self._released += len(passed)
+        shown, calls = self._tools.feed(passed) if self._tools else (passed, ())
+        ending = self._ending(event)
+        if ending is not None and self._tools is not None:
+            shown += self._tools.finish()
+        return Piece(shown, calls, self._spoken(ending), ending)
+
+    def _hear(self, event: TokenEvent, place: int) -> str:
+        if self._stop.matched:
+            return ""
+        token = event.tokens[place]
+        self.completion_tokens += 1
+        ends = event.finish is FinishReason.STOP and place == len(event.tokens) - 1
+        text = "" if ends and token in self._stop_tokens else self._detokenizer.feed(token)
+        if event.logprobs:
+            self._waiting.append(SpokenToken(token, event.logprobs[place], self._heard))
+        self._heard += len(text)
+        return self._stop.feed(text)
+
+    def _ending(self, event: TokenEvent) -> Ending | None:
+        if self._tools is not None and self._tools.full:
+            return Ending.TOOL_CALLS
+        stopped = self._stop.matched or event.finish is FinishReason.STOP
+        if stopped and self._tools is not None and self._tools.found:
+            return Ending.TOOL_CALLS
+        if stopped:
+            return Ending.STOP
+        return Ending.LENGTH if event.finish is FinishReason.LENGTH else None
+
+    def _spoken(self, ending: Ending | None) -> tuple[SpokenToken, ...]:
+        """Tokens whose text is out. A token that is partly a stop string goes with its first part."""
+        cut = self._released
+        ready = []
+        while self._waiting and self._is_out(ending, cut):
+            ready.append(self._waiting.popleft())
+        return tuple(ready)
+
+    def _is_out(self, ending: Ending | None, cut: int) -> bool:
+        if ending is not None:
+            return self._waiting[0].offset < cut or not self._stop.matched
+        next_offset = self._waiting[1].offset if len(self._waiting) > 1 else self._heard
+        return next_offset <= cut
