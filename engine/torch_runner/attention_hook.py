@@ -55,7 +55,8 @@ def paged_attention(
     )
     if attention_mask is not None:
         unknown.append("attention_mask")
-    if is_causal is False or dropout or query.shape[0] != 1:
+    causal = getattr(module, "is_causal", True) if is_causal is None else is_causal
+    if not causal or dropout or query.shape[0] != 1:
         unknown.append("attention that is not causal, or not packed")
     hook = getattr(module, HOOK_ATTRIBUTE, None)
     if unknown or hook is None:

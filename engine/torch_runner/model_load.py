@@ -17,6 +17,13 @@ from engine.torch_runner.model_folder import ModelFolder
 from protocol.errors import UnsupportedModel
 
 SHOWN_NAMES = 3
+FAULTS = {
+    "missing_keys": "tensors are missing",
+    "mismatched_keys": "tensors have another shape",
+    "unexpected_keys": "tensors have no place in the model",
+    "error_msgs": "errors",
+}
+"""What transformers reports of a load, in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +63,7 @@ def _config(folder: ModelFolder) -> Any:
     except Exception as error:
         if "auto_map" in folder.config:
             raise UnsupportedModel(f"a {kind} model brings its own code, which Baton never runs") from error
-        raise UnsupportedModel(f"the config of {folder.path} is not usable: {_first_line(error)}") from error
+        raise UnsupportedModel(f"the config of {folder.path} is not usable: {_reason(error)}") from error
 
 
 def _network(folder: ModelFolder, dtype: str) -> Any:
@@ -69,24 +76,27 @@ def _network(folder: ModelFolder, dtype: str) -> Any:
             trust_remote_code=False,
             use_safetensors=True,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,
         )
     except Exception as error:
         if HOOK_NAME in str(error):
             kind = folder.config.get("model_type")
             raise UnsupportedModel(f"a {kind} model has attention code of its own, with no hook") from error
-        raise UnsupportedModel(f"the weights in {folder.path} do not load: {_first_line(error)}") from error
+        raise UnsupportedModel(f"the weights in {folder.path} do not load: {_reason(error)}") from error
     network, report = loaded
-    for fault in ("missing_keys", "mismatched_keys", "unexpected_keys", "error_msgs"):
+    for fault, what in FAULTS.items():
         names = sorted(str(name) for name in report.get(fault) or ())
         if names:
             shown = ", ".join(names[:SHOWN_NAMES])
             raise UnsupportedModel(
-                f"the weights in {folder.path} do not fit its config: {len(names)} {fault} ({shown})"
+                f"the weights in {folder.path} do not fit its config: {len(names)} {what} ({shown})"
             )
     network.eval()
     network.requires_grad_(False)
     return network
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).split("\n")[0]
+def _reason(error: Exception) -> str:
+    """The first sentence of what a library says."""
+    words = str(error).strip() or type(error).__name__
+    return words.split("\n")[0].split(". ")[0]

@@ -15,14 +15,13 @@ from engine.step import Sampled, Step, StepResult
 from engine.torch_runner.attention import Attention, TorchAttention
 from engine.torch_runner.dtype import choose_dtype, cpu_flags
 from engine.torch_runner.forward import PagedForward
+from engine.torch_runner.gate import gate
 from engine.torch_runner.kv_layout import KvLayout
 from engine.torch_runner.kv_pool import allocate_arena, pool_over
-from engine.torch_runner.layer_probe import probe_layers
 from engine.torch_runner.load_options import LoadOptions
 from engine.torch_runner.model_folder import open_folder, resolve_model
 from engine.torch_runner.model_load import LoadedModel, load_model
 from engine.torch_runner.sampler import sample
-from engine.torch_runner.self_test import self_test
 from protocol.errors import EngineFailed
 from protocol.messages import WIRE_VERSION
 
@@ -71,9 +70,8 @@ class TorchRunner:
         dtype = choose_dtype(options.dtype, cpu_flags())
         folder = open_folder(resolve_model(options.model))
         model = load_model(folder, dtype)
-        layout = KvLayout(probe_layers(model), options.block_size, dtype)
         attention = TorchAttention()
-        self_test(model, layout, attention)
+        layout = gate(model, options.block_size, dtype, attention)
         arena = allocate_arena(layout.blocks_in(options.kv_bytes), layout.block_bytes)
         facts = RunnerFacts(
             model=options.name or PurePath(options.model).name,
