@@ -42,19 +42,22 @@ class MemoryTransport:
         self._ready_at.setdefault(source.identity, self._fabric.now() + self._fabric.connect_s)
 
     def read_blocks(self, source: SourceFacts, pairs: Sequence[BlockPair]) -> ReadId:
-        """Posts a read. Raises TransferFailed for blocks out of range or a peer not connected."""
-        self._check_connected(source)
+        """Posts a read; it fails if the peer is not connected. Raises TransferFailed for blocks out
+        of range, and once closed."""
+        self._check_open()
         check_pairs(source, self._arena, pairs)
         return self._post(
-            source, MemoryRead(source.identity, self._fate(source, len(pairs)), self._arena, pairs)
+            source, MemoryRead(source.identity, self._fate(source, len(pairs)), self._arena, tuple(pairs))
         )
 
     def read_generations(self, source: SourceFacts, blocks: Sequence[int]) -> ReadId:
         """Posts a read of generation numbers; they are those of the moment of landing."""
-        self._check_connected(source)
+        self._check_open()
         check_blocks(source, blocks)
         fate = self._fate(source, 1)
-        return self._post(source, MemoryGenerationRead(source.identity, fate, self._arena, (), blocks=blocks))
+        return self._post(
+            source, MemoryGenerationRead(source.identity, fate, self._arena, (), blocks=tuple(blocks))
+        )
 
     def poll(self, read: ReadId) -> ReadState:
         """State of a read. Raises TransferFailed for one that is not known."""
@@ -123,7 +126,9 @@ class MemoryTransport:
             self._land_in(read.fate.wait_before(read.landed), read)
 
     def _fits(self, source: SourceFacts) -> bool:
-        """Whether these facts are the fabric's own; a source that is gone shows later, as in life."""
+        """Whether a read may start; that the source is gone shows later, as in life."""
+        if source.identity not in self._ready_at:
+            return False
         if mismatch(source, self._arena) or source.agent != _agent_name(source.identity):
             return False
         remote = self._fabric.arena(source.identity)
@@ -138,11 +143,6 @@ class MemoryTransport:
     def _check_open(self) -> None:
         if self._closed:
             raise TransferFailed("the transport is closed")
-
-    def _check_connected(self, source: SourceFacts) -> None:
-        self._check_open()
-        if source.identity not in self._ready_at:
-            raise TransferFailed(f"not connected to {source.identity.worker}")
 
 
 def _agent_name(identity: WorkerIdentity) -> bytes:
