@@ -1,0 +1,101 @@
+"""The engine process: runner, transport, role and core, then the step loop. No ray.
+
+Started by worker.engine_process.ChildHost as `python -m cluster.engine_entry CONFIG`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable
+
+from cluster.engine_config import EngineConfig
+from decode_worker.role import DecodeRole
+from engine.engine import Engine
+from engine.schedule import SchedulePolicy
+from engine.torch_runner.load_options import LoadOptions
+from engine.torch_runner.torch_runner import TorchRunner
+from kv_transfer.nixl_agent import ucx_config
+from kv_transfer.nixl_transport import NixlSettings, NixlTransport
+from kv_transfer.sink import KvSink
+from kv_transfer.source import KvSource
+from kv_transfer.transport import Transport
+from prefill_worker.role import PrefillRole
+from protocol.errors import InvalidSpec
+from protocol.messages import SourceFacts
+from worker.core import WorkerCore
+from worker.engine_main import run_engine
+from worker.role import Role
+
+HOST = "127.0.0.1"
+"""Links and KV stay on this machine."""
+
+RoleBuilder = Callable[[EngineConfig, Engine, Transport], Role]
+
+
+def build_core(config: EngineConfig) -> WorkerCore:
+    """Loads the model. Raises UnsupportedModel, InvalidSpec or another BatonError."""
+    runner = TorchRunner.load(
+        LoadOptions(
+            model=config.model,
+            kv_bytes=config.kv_bytes,
+            now=time.monotonic,
+            name=config.name,
+            dtype=config.dtype,
+            block_size=config.block_size,
+            threads=config.threads,
+        )
+    )
+    scheduling = config.scheduling
+    engine = Engine(runner, SchedulePolicy(scheduling.max_batch_tokens, scheduling.max_running))
+    settings = NixlSettings(config=ucx_config(HOST, os.environ))
+    transport = NixlTransport(config.identity, runner.arena, time.monotonic, settings)
+    role = _builder(config.role)(config, engine, transport)
+    return WorkerCore(engine, (role,), config.identity, config.limits)
+
+
+def _builder(role: str) -> RoleBuilder:
+    builders: dict[str, RoleBuilder] = {"prefill": _prefill_role, "decode": _decode_role}
+    if role not in builders:
+        raise InvalidSpec(f"no worker plays the role {role!r}")
+    return builders[role]
+
+
+def _prefill_role(config: EngineConfig, engine: Engine, transport: Transport) -> PrefillRole:
+    arena, fingerprint = engine.runner.arena, engine.runner.facts.fingerprint
+    facts = SourceFacts(
+        identity=config.identity,
+        agent=transport.local_agent(),
+        arena_address=arena.address,
+        block_bytes=arena.block_bytes,
+        num_blocks=arena.num_blocks,
+        generations_address=arena.generations_address,
+    )
+    source = KvSource(engine.pool, facts, fingerprint, config.limits)
+    return PrefillRole(engine, source, config.limits)
+
+
+def _decode_role(config: EngineConfig, engine: Engine, transport: Transport) -> DecodeRole:
+    sink = KvSink(
+        engine.pool,
+        transport,
+        config.identity,
+        engine.runner.facts.fingerprint,
+        engine.runner.arena.block_bytes,
+        config.limits,
+        budget=lambda: config.limits.post_bytes,
+    )
+    return DecodeRole(engine, sink, config.limits)
+
+
+def main() -> int:
+    """The exit status."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    config = EngineConfig.from_json(sys.argv[1])
+    return run_engine(lambda: build_core(config), config.limits, os.environ)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

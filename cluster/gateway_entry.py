@@ -1,0 +1,104 @@
+"""Puts one gateway together: fleet, router, door. No ray, no torch."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+import uuid
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry
+
+from cluster.spec import Spec
+from gateway.door.door_parts import DoorParts
+from gateway.door.http_door import HttpDoor, http_app
+from gateway.door.model_card import ModelCard
+from gateway.door.sources import Sources
+from gateway.door.tenant import Tenant
+from gateway.fleet import Fleet
+from gateway.metrics import GatewayMetrics
+from gateway.service import Gateway
+from gateway.text.model_text import load_model_text
+from protocol.clock import Clock, LoopClock
+from protocol.directory import Directory
+from protocol.errors import UnsupportedModel, WorkerLost
+from protocol.executor import ThreadExecutor
+from protocol.ids import TransferId
+from protocol.links.grpc import GrpcDialer
+from protocol.messages import WIRE_VERSION, Hello, WorkerRecord
+from router.load_router import LoadRouter
+
+FIRST_WORKER_S = 1800.0
+"""As long as a worker may take to load."""
+POLL_S = 0.1
+TEXT_THREADS = 2
+TEXT_QUEUE = 1024
+
+
+class GatewayApp:
+    """One gateway that runs: its ASGI app, and its end."""
+
+    def __init__(self, app: HttpDoor, fleet: Fleet, executor: ThreadExecutor) -> None:
+        self.app = app
+        self._fleet = fleet
+        self._executor = executor
+
+    async def stop(self) -> None:
+        """Ends the links; answers that are still running fail."""
+        await self._fleet.stop()
+        await self._executor.close()
+
+
+async def build_gateway(spec: Spec, directory: Directory) -> GatewayApp:
+    """A gateway that follows the directory. Waits for the first decode worker, which alone knows how
+    long a context fits. Raises UnsupportedModel, or DeadlineExceeded if no worker comes."""
+    clock, limits = LoopClock(), spec.limits
+    folder = Path(spec.model)
+    text = load_model_text(folder, time.time)
+    own = Hello(WIRE_VERSION, "gateway", f"gateway-{uuid.uuid4().hex[:8]}", uuid.uuid4().hex)
+    fleet = Fleet(directory, GrpcDialer(own, clock, limits), clock, limits)
+    router = LoadRouter(limits.max_reserved_wait_s)
+    executor = ThreadExecutor(clock, TEXT_THREADS, TEXT_QUEUE)
+    async with clock.deadline(FIRST_WORKER_S):
+        worker = await _first_decoder(directory, clock)
+    parts = DoorParts(
+        generator=Gateway(fleet, router, clock, limits, lambda: TransferId(secrets.token_hex(16))),
+        fleet=fleet,
+        card=ModelCard(
+            name=spec.name,
+            max_context=worker.max_context,
+            vocabulary=_vocabulary(folder),
+            created=int(time.time()),
+            fingerprint=f"fp_{worker.fingerprint[:12]}",
+        ),
+        text=text,
+        limits=limits,
+        clock=clock,
+        executor=executor,
+        sources=Sources(lambda: uuid.uuid4().hex, lambda: secrets.randbits(64), time.time),
+        metrics=GatewayMetrics(CollectorRegistry(), spec.name),
+        tenant=Tenant(),
+    )
+    await fleet.start()
+    return GatewayApp(http_app(parts), fleet, executor)
+
+
+async def _first_decoder(directory: Directory, clock: Clock) -> WorkerRecord:
+    while True:
+        try:
+            members = await directory.members()
+        except WorkerLost:
+            members = ()
+        for record in members:
+            if record.role == "decode":
+                return record
+        await clock.sleep(POLL_S)
+
+
+def _vocabulary(folder: Path) -> int:
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    size = config.get("vocab_size", config.get("text_config", {}).get("vocab_size"))
+    if not isinstance(size, int):
+        raise UnsupportedModel(f"{folder}/config.json gives no vocab_size")
+    return size

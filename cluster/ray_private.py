@@ -1,0 +1,86 @@
+"""Every use of Ray that its documentation does not promise, in one place.
+
+Verified with ray 2.60; tests/cluster/test_ray_private.py is the contract. Nothing here imports ray
+before it is called: Serve reads its environment when it is imported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from cluster.spec import GatewaySpec
+from protocol.errors import BatonError
+
+VERIFIED = "2.60."
+
+
+class UnsupportedRay(BatonError):
+    """Another Ray than the one that the private parts were verified with."""
+
+
+def require_verified_ray() -> None:
+    """Raises UnsupportedRay if the installed version is another one."""
+    import ray
+
+    if not ray.__version__.startswith(VERIFIED):
+        raise UnsupportedRay(f"Baton needs ray {VERIFIED}*, but {ray.__version__} is installed")
+
+
+def serve_environment(gateway: GatewaySpec, folder: Path, free_port: Callable[[str], int]) -> dict[str, str]:
+    """Variables that Serve's processes read on import. `folder`: for sockets and generated files."""
+    alone = gateway.replicas == 1
+    return {
+        "RAY_SERVE_USE_GRPC_BY_DEFAULT": "1",
+        # One loop per replica. A second one would hand every token from thread to thread, through a
+        # queue without bound that hides from the door that a client reads nothing.
+        "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
+        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0.2",
+        "RAY_SERVE_PORT_QUARANTINE_S": "0",
+        **(_direct_ingress(gateway.port) if alone else _haproxy(folder, free_port)),
+    }
+
+
+def _direct_ingress(port: int) -> dict[str, str]:
+    """The one gateway replica listens on the port itself. The range is half open, so exactly this port
+    is in it; a new gateway takes it over."""
+    return {
+        "RAY_SERVE_ENABLE_DIRECT_INGRESS": "1",
+        "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(port),
+        "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(port + 1),
+    }
+
+
+def _haproxy(folder: Path, free_port: Callable[[str], int]) -> dict[str, str]:
+    """HAProxy listens on the port and balances over gateways that listen on 30000 and up. Its files
+    and side ports are this run's own, or two clusters on one host would share them."""
+    return {
+        "RAY_SERVE_ENABLE_HA_PROXY": "1",
+        "RAY_SERVE_HAPROXY_NBTHREAD": "2",
+        "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "5",
+        "RAY_SERVE_HAPROXY_METRICS_PORT": str(free_port("127.0.0.1")),
+        "RAY_SERVE_HAPROXY_STATS_PORT": str(free_port("127.0.0.1")),
+        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(folder / "haproxy" / "haproxy.cfg"),
+        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(folder / "haproxy" / "admin.sock"),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(folder / "haproxy"),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(folder / "haproxy" / "server-state"),
+        "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(folder / "haproxy" / "metrics.sock"),
+    }
+
+
+def keep_ray_on_loopback() -> None:
+    """Makes `ray.init` of a local cluster use 127.0.0.1, as Ray does on platforms where it forms no
+    clusters. Otherwise its daemons listen on every interface."""
+    from ray._private import ray_constants
+
+    ray_constants.ENABLE_RAY_CLUSTER = False
+
+
+def keep_replica_on_loopback() -> None:
+    """Makes the server for calls between Serve replicas listen on 127.0.0.1. To be called in a
+    replica's constructor, before that server starts; Baton never calls it."""
+    from ray.serve._private import replica
+
+    name = "add_port_to_grpc_server"
+    add_port: Callable[[object, str], int] = getattr(replica, name)
+    setattr(replica, name, lambda server, _address: add_port(server, "127.0.0.1:0"))

@@ -1,0 +1,135 @@
+"""Ray and Serve on this machine, for as long as `baton up` runs.
+
+Ray's daemons ask the kernel to die with the thread that started them, so a session lives in the main
+thread. Serve reads its environment when it is imported, so ray is imported here, late.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import threading
+from dataclasses import replace
+
+from cluster.deployments import APP
+from cluster.preflight import free_port
+from cluster.ray_private import keep_ray_on_loopback, require_verified_ray, serve_environment
+from cluster.run_folder import RunFolder
+from cluster.run_processes import RUN_ID_VARIABLE
+from cluster.spec import PoolsSpec, Spec
+from cluster.start_failure import find_failure, last_line
+
+OBJECT_STORE_BYTES = 80 << 20
+"""The smallest that Ray takes: nothing of ours goes through it."""
+SERVE_STOP_S = 5.0
+FAILED = ("DEPLOY_FAILED", "UNHEALTHY")
+
+
+def on_one_machine(spec: Spec) -> Spec:
+    """The spec without what places workers on nodes: there is only this one."""
+    prefill, decode = (
+        replace(pool, resources={}, labels={}) for pool in (spec.pools.prefill, spec.pools.decode)
+    )
+    return replace(spec, pools=PoolsSpec(prefill, decode))
+
+
+class RaySession:
+    """One local Ray cluster with one Serve application."""
+
+    def __init__(self, spec: Spec, folder: RunFolder, run_id: str) -> None:
+        self._spec = spec
+        self._folder = folder
+        self._run_id = run_id
+
+    def start_ray(self) -> None:
+        """Starts Ray's daemons."""
+        os.environ.pop("RAY_ADDRESS", None)
+        os.environ.update(self._environment())
+        require_verified_ray()
+        keep_ray_on_loopback()
+        import ray
+
+        ray.init(
+            address="local",
+            include_dashboard=False,
+            log_to_driver=False,
+            configure_logging=False,
+            num_cpus=1,
+            object_store_memory=OBJECT_STORE_BYTES,
+            _system_config={"enable_metrics_collection": False},
+        )
+
+    def deploy(self) -> None:
+        """Starts Serve and asks it for the application; returns before its replicas are there."""
+        from ray import serve
+
+        from cluster.serve_app import build_app
+
+        logging.getLogger("ray.serve").setLevel(logging.WARNING)
+        gateway = self._spec.gateway
+        # Behind direct ingress Serve keeps one proxy of its own, which nobody needs to find.
+        port = gateway.port if gateway.replicas > 1 else free_port("127.0.0.1")
+        serve.start(proxy_location="HeadOnly", http_options={"host": gateway.host, "port": port})
+        serve.run_many(
+            [
+                serve.RunTarget(
+                    build_app(on_one_machine(self._spec), str(self._folder.logs)), name=APP, route_prefix="/"
+                )
+            ],
+            wait_for_ingress_deployment_creation=False,
+            wait_for_applications_running=False,
+        )
+
+    def replicas(self) -> dict[str, int]:
+        """Running replicas by deployment. Raises the BatonError of a replica that could not start."""
+        from ray import serve
+        from ray.serve._private.common import DeploymentStatusTrigger, ReplicaState
+
+        app = serve.status().applications.get(APP)
+        if app is None:
+            return {}
+        for deployment in app.deployments.values():
+            if deployment.status_trigger == DeploymentStatusTrigger.REPLICA_STARTUP_FAILED:
+                raise find_failure(deployment.message) or last_line(deployment.message)
+        if app.status in FAILED:
+            raise last_line(app.message)
+        return {
+            name: one.replica_states.get(ReplicaState.RUNNING, 0) for name, one in app.deployments.items()
+        }
+
+    def stop(self) -> None:
+        """Ends the application, then Serve, then Ray. Never raises, and takes at most SERVE_STOP_S plus
+        Ray's own two seconds; whatever is left is for `end_processes`."""
+        import ray
+
+        if not ray.is_initialized():
+            return
+        stopping = threading.Thread(target=self._stop_serve, daemon=True)
+        stopping.start()
+        stopping.join(SERVE_STOP_S)
+        try:
+            ray.shutdown()
+        except Exception:
+            logging.getLogger(__name__).exception("ray did not shut down")
+
+    def _stop_serve(self) -> None:
+        from ray import serve
+
+        try:
+            serve.shutdown()
+        except Exception:
+            logging.getLogger(__name__).exception("serve did not shut down")
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            RUN_ID_VARIABLE: self._run_id,
+            "RAY_TMPDIR": str(self._folder.path),
+            "RAY_USAGE_STATS_ENABLED": "0",
+            # Whoever can reach Ray can run code, so even on one machine it asks for this run's secret.
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN": secrets.token_hex(32),
+            # Ray must not hide devices from a worker that it reserves none for.
+            "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+            **serve_environment(self._spec.gateway, self._folder.path, free_port),
+        }

@@ -1,0 +1,129 @@
+"""Where a running cluster on this machine leaves its traces: one folder, one lock, one state file."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from protocol.errors import BatonError, InvalidSpec
+
+FOLDER_VARIABLE = "BATON_RUN_DIR"
+MAX_PATH_CHARS = 40
+"""Ray puts Unix sockets some 65 characters deeper, and a socket's path holds 107."""
+
+
+class RunState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What others may know of the running cluster."""
+
+    pid: int
+    """Of the foreground process; SIGTERM ends the cluster."""
+    run_id: str
+    """Carried in the environment of every process of the run."""
+    endpoint: str
+    model: str
+    """The served name."""
+    ready: bool
+
+
+class AlreadyRunning(BatonError):
+    """This run folder has its cluster."""
+
+
+class RunFolder:
+    """One cluster at a time. The lock dies with its process, so a stale folder is never mistaken."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._state = path / "state.json"
+        self._lock = path / "lock"
+
+    @classmethod
+    def of_user(cls) -> RunFolder:
+        """The folder named by BATON_RUN_DIR, else one of this user in /tmp. Raises InvalidSpec if
+        the name is too long."""
+        path = Path(os.environ.get(FOLDER_VARIABLE) or f"/tmp/baton-{os.getuid()}").absolute()  # noqa: S108
+        if len(str(path)) > MAX_PATH_CHARS:
+            raise InvalidSpec(
+                f"{FOLDER_VARIABLE}={path} is too long: Ray's sockets need a folder of at most "
+                f"{MAX_PATH_CHARS} characters"
+            )
+        return cls(path)
+
+    @property
+    def logs(self) -> Path:
+        """Logs of our own processes."""
+        return self.path / "logs"
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Owns the folder, emptied of earlier runs. Raises AlreadyRunning, or InvalidSpec if the folder
+        is somebody else's."""
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if self.path.stat().st_uid != os.getuid():
+            raise InvalidSpec(f"{self.path} belongs to another user; set {FOLDER_VARIABLE} to another folder")
+        with self._lock.open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as held:
+                raise AlreadyRunning(self._sentence()) from held
+            self._clear()
+            self.logs.mkdir()
+            try:
+                yield
+            finally:
+                self._state.unlink(missing_ok=True)
+
+    def running(self) -> RunState | None:
+        """The state of the cluster that runs now; None if none does, whatever was left behind."""
+        if not self.is_held():
+            return None
+        return self._read()
+
+    def left_behind(self) -> RunState | None:
+        """The state of a run that was killed before it could tidy up."""
+        return None if self.is_held() else self._read()
+
+    def write(self, state: RunState) -> None:
+        """Tells others. Only for the holder."""
+        draft = self.path / "state.json.new"
+        draft.write_bytes(msgspec.json.encode(state))
+        draft.replace(self._state)
+
+    def _read(self) -> RunState | None:
+        try:
+            return msgspec.json.decode(self._state.read_bytes(), type=RunState)
+        except (OSError, msgspec.MsgspecError):
+            return None
+
+    def forget(self) -> None:
+        """Removes the state of a run that was killed."""
+        self._state.unlink(missing_ok=True)
+
+    def is_held(self) -> bool:
+        """Whether a cluster runs here."""
+        try:
+            with self._lock.open("r") as lock:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
+
+    def _sentence(self) -> str:
+        state = self._read()
+        where = f" at {state.endpoint} (process {state.pid})" if state else ""
+        return f"a cluster is running already{where}; stop it with `baton down`"
+
+    def _clear(self) -> None:
+        for entry in self.path.iterdir():
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry, ignore_errors=True)
+            elif entry.name != "lock":
+                entry.unlink(missing_ok=True)
