@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import cast
 
 import ray
 from ray.actor import ActorHandle
@@ -22,7 +23,7 @@ NAMESPACE = "baton"
 class RayDirectory:
     """A handle to the actor. Ray restarts the actor when it dies; renewals fill it again."""
 
-    def __init__(self, actor: ActorHandle, clock: Clock, deadline_s: float) -> None:
+    def __init__(self, actor: ActorHandle[LeaseTable], clock: Clock, deadline_s: float) -> None:
         self._actor = actor
         self._clock = clock
         self._deadline_s = deadline_s
@@ -42,7 +43,7 @@ class RayDirectory:
             )
             .remote()
         )
-        return cls(actor, clock, deadline_s)
+        return cls(cast("ActorHandle[LeaseTable]", actor), clock, deadline_s)
 
     async def join(self, record: WorkerRecord, lease_s: float) -> None:
         """Enters or renews a worker for `lease_s` seconds."""
