@@ -40,9 +40,11 @@ def sample(logits: torch.Tensor, draws: Seq[Draw]) -> tuple[Sampled | None, ...]
 
 def _sample_row(row: torch.Tensor, draw: Draw, best: int) -> Sampled | None:
     sampling = draw.sampling
-    adjusted = _adjusted(row, draw) if _adjusts(sampling) else row
-    if not adjusted.max().isfinite():
-        return None
+    adjusted = row
+    if _adjusts(sampling):
+        adjusted = _adjusted(row, draw)
+        if not adjusted.max().isfinite():
+            return None
     if sampling.temperature < GREEDY_BELOW:
         token = best if adjusted is row else int(adjusted.argmax())
     else:
