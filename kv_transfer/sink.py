@@ -101,7 +101,7 @@ class KvSink:
             case Published():
                 self._published(slot, mail.frame, now)
             case Withdrawn(_, _, message):
-                self._fail(slot, TransferFailed(f"the source withdrew the transfer: {message}"), now)
+                self._withdrawn(slot, message, now)
 
     def peer_lost(self, peer: PeerId, now: float) -> None:
         """A source's link is gone. What it has published can still be read; more will not come."""
@@ -175,6 +175,9 @@ class KvSink:
         slot.complete = frame.last
         if slot.complete and slot.next_block != len(slot.blocks):
             self._fail(slot, TransferFailed("the source ended before the last block"), now)
+
+    def _withdrawn(self, slot: Slot, message: str, now: float) -> None:
+        self._fail(slot, TransferFailed(f"the source withdrew the transfer: {message}"), now)
 
     def _poll(self, slot: Slot, now: float) -> None:
         landed = failed = False

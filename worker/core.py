@@ -16,8 +16,11 @@ from worker.role import Role
 MIN_REPORT_GAP_S = 0.05
 RATE_WEIGHT = 0.2
 RATE_MIN_TOKENS = 16
-"""Smaller steps are decode steps and say nothing about prefill speed."""
+"""Steps with fewer prompt tokens say nothing about prefill speed."""
 POLL_S = 0.001
+SLOW_POLL_S = 0.02
+EAGER_POLLS = 16
+"""Polls of a transfer before it counts as slow."""
 
 
 class WorkerCore:
@@ -34,6 +37,7 @@ class WorkerCore:
         self._steps = 0
         self._step_s = 0.0
         self._tokens_per_s = 0.0
+        self._idle_polls = 0
 
     def facts(self) -> EngineFacts:
         """What this engine serves."""
@@ -53,6 +57,7 @@ class WorkerCore:
 
     def deliver(self, batch: Seq[EngineInbox], now: float) -> None:
         """Hands mail to the roles. Between steps only."""
+        self._idle_polls = 0 if batch else self._idle_polls
         for mail in batch:
             if isinstance(mail, PeerLost):
                 self._gateways.pop(mail.peer, None)
@@ -94,7 +99,8 @@ class WorkerCore:
     def idle_wait_s(self, now: float) -> float:
         """How long the loop may wait for mail when there is nothing to compute."""
         if any(role.busy() for role in self._roles):
-            return POLL_S
+            self._idle_polls += 1
+            return POLL_S if self._idle_polls <= EAGER_POLLS else SLOW_POLL_S
         return max(POLL_S, self._reported_at + self._limits.report_every_s - now)
 
     def check(self) -> None:
@@ -136,7 +142,7 @@ class WorkerCore:
     def _measure(self, step: Step, result: StepResult) -> None:
         self._steps += 1
         self._step_s = result.seconds
-        tokens = sum(len(piece.tokens) for piece in step.slices)
+        tokens = sum(len(piece.tokens) for piece in step.slices if len(piece.tokens) > 1)
         if tokens >= RATE_MIN_TOKENS and result.seconds > 0:
             rate = tokens / result.seconds
             known = self._tokens_per_s or rate
