@@ -25,6 +25,8 @@ class Outcome:
     """Code of the typed error; "" without one."""
     left: bool
     """The client went away by its own will."""
+    gap: bool
+    """An event did not follow the one before."""
     seconds: float
 
     def complaint(self) -> str:
@@ -32,6 +34,8 @@ class Outcome:
         expected = reference(self.request)
         if self.tokens != expected[: len(self.tokens)]:
             return f"{self.request.id}: wrong tokens {self.tokens} instead of {expected}"
+        if self.gap:
+            return f"{self.request.id}: a gap or a repeat after {len(self.tokens)} tokens"
         if self.seconds > self.request.timeout_s + 1.0:
             return f"{self.request.id}: ended {self.seconds:.1f} s after its start, too late"
         if self.finish is not None and self.tokens != expected:
@@ -56,12 +60,12 @@ async def ask(gateway: Gateway, request: Request, leave_after: int | None) -> Ou
     started = clock.now()
     tokens: list[int] = []
     finish: FinishReason | None = None
-    error, left = "", False
+    error, left, gap = "", False, False
     try:
         async with aclosing(gateway.generate(request)) as events:
             async for event in events:
                 if event.first_index != len(tokens):
-                    error = f"gap at {event.first_index}"
+                    gap = True
                     break
                 tokens.extend(event.tokens)
                 finish = event.finish
@@ -70,4 +74,4 @@ async def ask(gateway: Gateway, request: Request, leave_after: int | None) -> Ou
                     break
     except BatonError as typed:
         error = typed.code
-    return Outcome(request, tuple(tokens), finish, error, left, clock.now() - started)
+    return Outcome(request, tuple(tokens), finish, error, left, gap, clock.now() - started)
