@@ -36,7 +36,7 @@ app = typer.Typer(
 
 @app.command()
 def up(
-    spec: Annotated[Path | None, typer.Argument(metavar="[SPEC.yaml]", help="What to start.")] = None,
+    spec: Annotated[Path | None, typer.Argument(metavar="SPEC.yaml", help="What to start.")] = None,
     model: Annotated[str | None, typer.Option(help="Model folder, or name on the hub.")] = None,
     prefill: Annotated[int | None, typer.Option(min=0, help="Prefill workers.")] = None,
     decode: Annotated[int | None, typer.Option(min=1, help="Decode workers.")] = None,

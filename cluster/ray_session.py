@@ -23,7 +23,6 @@ from cluster.start_failure import find_failure, last_line
 OBJECT_STORE_BYTES = 80 << 20
 """The smallest that Ray takes: nothing of ours goes through it."""
 SERVE_STOP_S = 5.0
-FAILED = ("DEPLOY_FAILED", "UNHEALTHY")
 
 
 def on_one_machine(spec: Spec) -> Spec:
@@ -64,8 +63,10 @@ class RaySession:
         """Starts Serve and asks it for the application; returns before its replicas are there."""
         from ray import serve
 
+        from cluster.directories import open_directory
         from cluster.serve_app import build_app
 
+        open_directory(self._spec)  # so that it starts beside Serve, and no worker waits for it
         logging.getLogger("ray.serve").setLevel(logging.WARNING)
         gateway = self._spec.gateway
         # Behind direct ingress Serve keeps one proxy of its own, which nobody needs to find.
@@ -85,6 +86,7 @@ class RaySession:
         """Running replicas by deployment. Raises the BatonError of a replica that could not start."""
         from ray import serve
         from ray.serve._private.common import DeploymentStatusTrigger, ReplicaState
+        from ray.serve.schema import ApplicationStatus
 
         app = serve.status().applications.get(APP)
         if app is None:
@@ -92,7 +94,7 @@ class RaySession:
         for deployment in app.deployments.values():
             if deployment.status_trigger == DeploymentStatusTrigger.REPLICA_STARTUP_FAILED:
                 raise find_failure(deployment.message) or last_line(deployment.message)
-        if app.status in FAILED:
+        if app.status == ApplicationStatus.DEPLOY_FAILED:
             raise last_line(app.message)
         return {
             name: one.replica_states.get(ReplicaState.RUNNING, 0) for name, one in app.deployments.items()

@@ -8,17 +8,21 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from rich.console import Console
 from rich.status import Status
+
+WIDTH = 120
+"""Columns of a log, which has no width of its own."""
 
 
 class Screen:
     """Standard output for results and progress, standard error for what went wrong."""
 
     def __init__(self) -> None:
-        self.out = Console(highlight=False, soft_wrap=True)
-        self._error = Console(stderr=True, highlight=False, soft_wrap=True)
+        self.out = _console(sys.stdout)
+        self._error = _console(sys.stderr)
         self._began = time.monotonic()
         self._status: Status | None = None
         self._stage = ""
@@ -68,15 +72,25 @@ class Screen:
 
     @contextmanager
     def alone(self, log: Path) -> Iterator[None]:
-        """Sends whatever libraries and daemons write to standard error to a file, and keeps our own
-        errors on the screen."""
-        kept = os.dup(2)
-        self._error = Console(file=os.fdopen(kept, "w"), highlight=False, soft_wrap=True)
-        sys.stderr.flush()
+        """Sends what libraries and daemons write to standard output and error to a file, so that only
+        our own words are on the screen."""
+        out, error = os.dup(1), os.dup(2)
+        self.out, self._error = _console(os.fdopen(out, "w")), _console(os.fdopen(error, "w"))
         with log.open("ab") as sink:
-            os.dup2(sink.fileno(), 2)
+            _redirect(sink.fileno(), sink.fileno())
         try:
             yield
         finally:
-            sys.stderr.flush()
-            os.dup2(kept, 2)
+            _redirect(out, error)
+
+
+def _console(file: TextIO) -> Console:
+    wide = None if file.isatty() else WIDTH
+    return Console(file=file, width=wide, highlight=False, soft_wrap=True)
+
+
+def _redirect(out: int, error: int) -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.dup2(out, 1)
+    os.dup2(error, 2)

@@ -17,6 +17,7 @@ class WorkerLoad(msgspec.Struct, frozen=True):
     waiting: int
     total_blocks: int
     free_blocks: int
+    held_blocks: dict[str, int]
     counters: dict[str, int]
 
 
@@ -63,19 +64,20 @@ def status_table(status: ClusterStatus) -> Table:
     """One row a worker."""
     table = Table(box=None, pad_edge=False)
     for title in ("pool", "worker", "address"):
-        table.add_column(title)
-    for title in ("running", "waiting", "KV in use", "KV blocks moved"):
-        table.add_column(title, justify="right")
+        table.add_column(title, no_wrap=True)
+    for title in ("running", "waiting", "KV in use", "cached", "KV blocks moved"):
+        table.add_column(title, justify="right", no_wrap=True)
     for pool in status.pools:
         for worker in pool.workers:
             table.add_row(pool.role, worker.worker, worker.address, *_load_cells(worker.load))
     return table
 
 
-def _load_cells(load: WorkerLoad | None) -> tuple[str, str, str, str]:
+def _load_cells(load: WorkerLoad | None) -> tuple[str, ...]:
     if load is None:
-        return ("?", "?", "?", "?")
+        return ("?",) * 5
     used = load.total_blocks - load.free_blocks
     share = f"{used}/{load.total_blocks} blocks ({used / max(1, load.total_blocks):.0%})"
+    cached = str(load.held_blocks.get("cache", 0))
     moved = load.counters.get("transferred_blocks", load.counters.get("published_blocks", 0))
-    return (str(load.running), str(load.waiting), share, str(moved))
+    return (str(load.running), str(load.waiting), share, cached, str(moved))

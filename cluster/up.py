@@ -22,7 +22,7 @@ from cluster.spec import Spec
 from protocol.errors import BatonError, DeadlineExceeded
 
 POLL_S = 0.2
-WATCH_S = 5.0
+WATCH_S = 2.0
 READY_DEADLINE_S = 1800.0
 """Like the load deadline of a worker."""
 STRAGGLER_S = 1.0
@@ -117,17 +117,17 @@ def _announce(spec: Spec, screen: Screen) -> None:
 
 
 def _watch(session: RaySession, screen: Screen) -> None:
-    """Until Interrupted, or until the cluster is beyond repair. Says when a pool changes."""
-    last: dict[str, int] = {}
+    """Until Interrupted. Says when a pool changes, and why a replica does not come back."""
+    told = ""
     while True:
         try:
             running = session.replicas()
+            now = ", ".join(f"{SHORT[name]} {count}" for name, count in sorted(running.items()))
         except BatonError as failing:
-            screen.say(f"a replica does not come back: {failing.message}")
-            running = last
-        if last and running != last:
-            screen.say(", ".join(f"{SHORT[name]} {count}" for name, count in running.items()))
-        last = running
+            now = f"not all; a replica does not come back: {failing.message}"
+        if told and now != told:
+            screen.say(f"{time.strftime('%H:%M:%S')}  running: {now}")
+        told = now
         time.sleep(WATCH_S)
 
 
