@@ -1,0 +1,115 @@
+"""Generates a call's sequences and writes them out, as a stream or whole."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing, contextmanager
+
+import msgspec
+
+from gateway.door.call import Call
+from gateway.door.chorus import Chorus
+from gateway.door.door_parts import DoorParts
+from gateway.door.exchange import Exchange
+from gateway.door.shape import Answer, Shape
+from gateway.door.tally import Tally
+from gateway.door.timing import TIMING_HEADER, timing_json
+from gateway.door.usage import Json, count_usage
+from gateway.door.voice import Voice
+from gateway.text.transcript import Piece
+from protocol.errors import BatonError, Overloaded
+
+GRACE_S = 1.0
+"""Past the deadline; then the door gives up on a generator that should have."""
+
+Pieces = AsyncGenerator[tuple[int, Piece], None]
+
+
+class Answerer:
+    """One per door: it knows how many sequences are open."""
+
+    def __init__(self, parts: DoorParts) -> None:
+        self._parts = parts
+        self._encoder = msgspec.json.Encoder()
+        self._open = 0
+
+    async def answer(self, exchange: Exchange, call: Call, shape: Shape) -> None:
+        """Raises one BatonError, also within a stream; ClientGone; ReaderStalled."""
+        voices = [Voice(r, call.transcript(r, self._parts.text.tokenizer)) for r in call.requests]
+        write = self._stream if call.ask.stream else self._whole
+        with self._places(len(voices)):
+            async with self._parts.clock.deadline(call.requests[0].timeout_s + GRACE_S):
+                await exchange.while_connected(write(exchange, call, shape, voices))
+
+    async def _stream(self, exchange: Exchange, call: Call, shape: Shape, voices: list[Voice]) -> None:
+        async with aclosing(self._pieces(call, voices)) as pieces:
+            async for number, piece in pieces:
+                if piece.empty:
+                    continue
+                chunk = shape.chunk(number, piece)
+                if piece.ending is not None and all(voice.ending for voice in voices):
+                    chunk |= self._summary(exchange, call, voices, usage=not call.ask.include_usage)
+                elif call.ask.include_usage:
+                    chunk["usage"] = None
+                if exchange.status == 0:
+                    await exchange.start_stream()
+                await exchange.write(self._event(chunk))
+        if call.ask.include_usage:
+            usage = count_usage(voices, call.ask.choices).as_json()
+            await exchange.write(self._event({**shape.empty_chunk(), "usage": usage}))
+        await exchange.finish(b"data: [DONE]\n\n")
+
+    async def _whole(self, exchange: Exchange, call: Call, shape: Shape, voices: list[Voice]) -> None:
+        answers = [Answer() for _ in voices]
+        async with aclosing(self._pieces(call, voices)) as pieces:
+            async for number, piece in pieces:
+                answers[number].add(piece)
+        body = shape.whole(answers) | self._summary(exchange, call, voices, usage=True)
+        await exchange.answer(200, self._encoder.encode(body))
+
+    async def _pieces(self, call: Call, voices: list[Voice]) -> Pieces:
+        """What each event adds; closes a generation as soon as its text has ended."""
+        clock, tally = self._parts.clock, Tally(self._parts.metrics, call.arrival)
+        chorus = Chorus([self._parts.generator.generate(request) for request in call.requests])
+        reason = "cancelled"
+        try:
+            async with aclosing(chorus.events()) as events:
+                async for number, event in events:
+                    voice, now = voices[number], clock.now()
+                    previous_s, before = voice.last_s, voice.completion_tokens
+                    piece = voice.hear(event, now)
+                    tally.tokens(voice.completion_tokens - before, previous_s, now)
+                    if piece.ending is not None:
+                        tally.ended(voice, piece.ending.value, now)
+                        await chorus.silence(number)
+                    yield number, piece
+            if not all(voice.ending for voice in voices):
+                raise BatonError("the generation ended without saying why")
+        except BatonError as error:
+            reason = error.code
+            raise
+        finally:
+            tally.broken(voices, reason, clock.now())
+
+    def _summary(self, exchange: Exchange, call: Call, voices: list[Voice], *, usage: bool) -> Json:
+        """What goes with the end of an answer. OpenAI promises a null usage on every chunk but the
+        last when `include_usage` was asked for, and clients add up what they find."""
+        summary: Json = {"usage": count_usage(voices, call.ask.choices).as_json() if usage else None}
+        if exchange.header(TIMING_HEADER) == "1":
+            summary["baton"] = timing_json(call, voices[0])
+        return summary
+
+    def _event(self, chunk: Json) -> bytes:
+        return b"data: " + self._encoder.encode(chunk) + b"\n\n"
+
+    @contextmanager
+    def _places(self, count: int) -> Iterator[None]:
+        if self._open + count > self._parts.limits.max_open_requests:
+            raise Overloaded("this gateway answers as many requests as it may", retry_after_s=1.0)
+        self._open += count
+        self._parts.metrics.open_requests.inc(count)
+        try:
+            yield
+        finally:
+            self._open -= count
+            self._parts.metrics.open_requests.dec(count)

@@ -1,0 +1,127 @@
+"""One HTTP call: its bytes in and out, with every wait bounded."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+
+from starlette.types import Message, Receive, Scope, Send
+
+from gateway.door.refusals import BodyTooLarge, SlowBody
+from protocol.clock import Clock
+from protocol.errors import DeadlineExceeded
+from protocol.limits import Limits
+
+
+class ClientGone(Exception):
+    """The client closed the connection before its answer was complete."""
+
+
+class ReaderStalled(Exception):
+    """The client reads nothing; the connection is cut without an end."""
+
+
+class Exchange:
+    """Wraps one ASGI call. `status` is 0 until the answer has begun."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, clock: Clock, limits: Limits) -> None:
+        self._receive = receive
+        self._send = send
+        self._clock = clock
+        self._limits = limits
+        self._headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        self._extra: list[tuple[str, str]] = []
+        self.arrival = clock.now()
+        self.method: str = scope["method"]
+        path: str = scope["path"]
+        self.path = path.removeprefix(scope.get("root_path", ""))
+        self.status = 0
+        self.finished = False
+
+    def header(self, name: str) -> str | None:
+        """A request header by its lower-case name."""
+        return self._headers.get(name)
+
+    def add_header(self, name: str, value: str) -> None:
+        """Goes out with whatever the answer is; latin-1, no line breaks."""
+        self._extra.append((name, value))
+
+    async def body(self) -> bytes:
+        """The whole body. Raises BodyTooLarge while reading, SlowBody, or ClientGone."""
+        self._check_size(int(length) if (length := self.header("content-length") or "").isdecimal() else 0)
+        parts: list[bytes] = []
+        size, more = 0, True
+        while more:
+            message = await self._next_part()
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            parts.append(message.get("body", b""))
+            size += len(parts[-1])
+            self._check_size(size)
+            more = message.get("more_body", False)
+        return b"".join(parts)
+
+    async def while_connected(self, work: Coroutine[None, None, None]) -> None:
+        """Runs `work` to its end; cancels it and raises ClientGone as soon as the client leaves.
+
+        Only once the body is read: whatever else the client sends is dropped.
+        """
+        task = asyncio.ensure_future(work)
+        watch = asyncio.ensure_future(self._disconnected())
+        watch.add_done_callback(lambda _: task.cancel())
+        try:
+            await task
+        except asyncio.CancelledError:
+            if not watch.done():
+                raise  # cancelled from outside
+            raise ClientGone from None
+        finally:
+            task.cancel()
+            watch.cancel()
+
+    async def answer(self, status: int, body: bytes, content_type: str = "application/json") -> None:
+        """The whole answer at once."""
+        await self._start(status, content_type, [("content-length", str(len(body)))])
+        await self.finish(body)
+
+    async def start_stream(self) -> None:
+        """The head of a stream of server-sent events."""
+        unbuffered = [("cache-control", "no-cache"), ("x-accel-buffering", "no")]
+        await self._start(200, "text/event-stream; charset=utf-8", unbuffered)
+
+    async def write(self, data: bytes) -> None:
+        """Raises ReaderStalled when the client has not made room for `Limits.reader_stall_s`."""
+        await self._send_body(data, more=True)
+
+    async def finish(self, data: bytes = b"") -> None:
+        """The last bytes."""
+        await self._send_body(data, more=False)
+        self.finished = True
+
+    async def _start(self, status: int, content_type: str, headers: list[tuple[str, str]]) -> None:
+        self.status = status
+        pairs = [("content-type", content_type), *headers, *self._extra]
+        raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in pairs]
+        await self._send({"type": "http.response.start", "status": status, "headers": raw})
+
+    async def _send_body(self, data: bytes, *, more: bool) -> None:
+        try:
+            async with self._clock.deadline(self._limits.reader_stall_s):
+                await self._send({"type": "http.response.body", "body": data, "more_body": more})
+        except DeadlineExceeded as late:
+            raise ReaderStalled from late
+
+    async def _next_part(self) -> Message:
+        try:
+            async with self._clock.deadline(self._limits.body_stall_s):
+                return await self._receive()
+        except DeadlineExceeded as late:
+            raise SlowBody(f"no part of the body came for {self._limits.body_stall_s:g} s") from late
+
+    async def _disconnected(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+    def _check_size(self, size: int) -> None:
+        if size > self._limits.max_body_bytes:
+            raise BodyTooLarge(f"the body may have at most {self._limits.max_body_bytes} bytes")
