@@ -12,6 +12,9 @@ from protocol.errors import LinkClosed
 GrpcCall = grpc.aio.StreamStreamCall[bytes, bytes]
 GrpcContext = grpc.aio.ServicerContext[bytes, bytes]
 
+BROKEN = (grpc.RpcError, grpc.aio.BaseError, asyncio.InvalidStateError)
+"""What a call on a stream that is gone may raise."""
+
 
 class DialedChannel:
     """The end that opened the stream; it owns the connection below."""
@@ -24,14 +27,14 @@ class DialedChannel:
         """Waits while HTTP/2 flow control holds it back. Raises LinkClosed if the stream ended."""
         try:
             await self._call.write(data)
-        except (grpc.RpcError, asyncio.InvalidStateError) as broken:
+        except BROKEN as broken:
             raise LinkClosed(_reason(broken)) from broken
 
     async def read(self) -> bytes:
         """The next message. Raises LinkClosed at the end of the stream."""
         try:
             data = await self._call.read()
-        except (grpc.RpcError, asyncio.InvalidStateError) as broken:
+        except BROKEN as broken:
             raise LinkClosed(_reason(broken)) from broken
         if not isinstance(data, bytes):
             raise LinkClosed("the peer ended the stream")
@@ -41,7 +44,7 @@ class DialedChannel:
         """Half-closes the stream."""
         try:
             await self._call.done_writing()
-        except (grpc.RpcError, asyncio.InvalidStateError) as broken:
+        except BROKEN as broken:
             raise LinkClosed(_reason(broken)) from broken
 
     async def close(self) -> None:
@@ -63,7 +66,7 @@ class AcceptedChannel:
             raise LinkClosed("the stream has ended")
         try:
             await self._context.write(data)
-        except (grpc.RpcError, asyncio.InvalidStateError, grpc.aio.UsageError) as broken:
+        except BROKEN as broken:
             raise LinkClosed(_reason(broken)) from broken
 
     async def read(self) -> bytes:
@@ -72,7 +75,7 @@ class AcceptedChannel:
             raise LinkClosed("the stream has ended")
         try:
             data = await self._context.read()
-        except (grpc.RpcError, asyncio.InvalidStateError, grpc.aio.UsageError) as broken:
+        except BROKEN as broken:
             raise LinkClosed(_reason(broken)) from broken
         if not isinstance(data, bytes):
             raise LinkClosed("the peer ended the stream")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import logging
 import os
 import signal
 import sys
@@ -50,8 +52,9 @@ def not_a_greeting() -> bytes:
     [b"", b"\xc1garbage", b"\x93\x01\x02", not_a_greeting(), bytes(LIMITS.max_frame_bytes + (1 << 20))],
     ids=["empty", "garbage", "short", "no hello", "too long"],
 )
-async def test_a_stranger_is_hung_up_on(data: bytes) -> None:
-    """Bytes that are no greeting end that stream alone; no handler runs, and the next link works."""
+async def test_a_stranger_is_hung_up_on(data: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    """Bytes that are no greeting end that stream alone: no handler runs, no error is logged, and the
+    next link works."""
     accepted = Accepted()
     server = GrpcLinkServer(WORKER, LoopClock(), LIMITS)
     port = await server.start(accepted)
@@ -65,6 +68,8 @@ async def test_a_stranger_is_hung_up_on(data: bytes) -> None:
         assert (await accepted.next()).peer == GATEWAY
         await link.close()
     await server.stop()
+    gc.collect()
+    assert [entry for entry in caplog.records if entry.levelno >= logging.WARNING] == []
 
 
 async def test_a_killed_peer_is_noticed_at_once() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import logging
 import random
 
 import pytest
@@ -102,9 +104,11 @@ every_promise = pytest.mark.parametrize("promise", LINK_PROMISES, ids=lambda p: 
 
 
 @every_promise
-def test_grpc_link(promise: LinkPromise) -> None:
-    """A link over real sockets keeps every promise of the seam."""
+def test_grpc_link(promise: LinkPromise, caplog: pytest.LogCaptureFixture) -> None:
+    """A link over real sockets keeps every promise of the seam, and leaves no error in the log."""
     asyncio.run(_on_grpc(promise))
+    gc.collect()
+    assert [entry for entry in caplog.records if entry.levelno >= logging.WARNING] == []
 
 
 @every_promise
