@@ -21,6 +21,8 @@ from protocol.sampling import Sampling
 
 GREEDY_BELOW = 1e-5
 """A temperature below this is greedy: dividing by it would overflow."""
+LOWEST_LOGPROB = -9999.0
+"""What is said of an impossible token, since minus infinity is not a JSON number."""
 
 
 def sample(logits: torch.Tensor, draws: Seq[Draw]) -> tuple[Sampled | None, ...]:
@@ -99,6 +101,6 @@ def _logprobs(row: torch.Tensor, token: int, count: int | None) -> TokenLogprobs
     """Of the raw logits, before bias, penalties, temperature and filters."""
     if count is None:
         return None
-    logs = row.log_softmax(-1)
+    logs = row.log_softmax(-1).clamp_min_(LOWEST_LOGPROB)
     values, tokens = logs.topk(min(count, len(row)))
     return TokenLogprobs(logs[token].item(), tuple(zip(tokens.tolist(), values.tolist(), strict=True)))

@@ -178,9 +178,14 @@ def random_prompt(length: int, seed: int) -> list[int]:
 
 @lru_cache(maxsize=8)
 def reference_network(folder: Path) -> Any:
-    """transformers' own model, fp32, with its default attention and no end of sequence."""
+    """transformers' own model, fp32, with its default attention and no end of sequence. With a
+    softcap it is eager attention: before 5.23 the default was SDPA, which silently drops the softcap."""
     transformers_logging.disable_progress_bar()
-    network = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+    config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    chosen = {"attn_implementation": "eager"} if getattr(config, "attn_logit_softcapping", None) else {}
+    network = AutoModelForCausalLM.from_pretrained(
+        folder, dtype=torch.float32, local_files_only=True, **chosen
+    )
     network.generation_config.eos_token_id = None
     return network.eval()
 

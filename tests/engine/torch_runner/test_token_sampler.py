@@ -182,6 +182,14 @@ def test_no_logprobs_unless_asked_and_never_more_than_tokens() -> None:
     assert every is not None and len(every.top) == 2
 
 
+def test_an_impossible_token_has_a_finite_logprob() -> None:
+    """A logit of minus infinity is reported as a number that JSON can carry."""
+    draw = _draw(Sampling(0, temperature=0.0, logprobs=2))
+    (sampled,) = sample(torch.tensor([[1.0, -math.inf]]), [draw])
+    assert sampled is not None and sampled.logprobs is not None
+    assert sampled.logprobs.top == ((0, 0.0), (1, -9999.0))
+
+
 def test_a_wide_vocabulary_is_filtered_alike() -> None:
     """Where the likeliest 1,024 tokens do not hold the top-p mass, all are looked at."""
     probabilities = filtered_probabilities(torch.zeros(5000), Sampling(0, top_p=0.5))
