@@ -17,11 +17,11 @@ from engine.engine import Engine
 from engine.schedule import SchedulePolicy
 from engine.torch_runner.load_options import LoadOptions
 from engine.torch_runner.torch_runner import TorchRunner
+from kv_transfer.copy_budget import CopyBudget
 from kv_transfer.nixl_agent import ucx_config
 from kv_transfer.nixl_transport import NixlSettings, NixlTransport
 from kv_transfer.sink import KvSink
 from kv_transfer.source import KvSource
-from kv_transfer.transport import Transport
 from prefill_worker.role import PrefillRole
 from protocol.errors import InvalidSpec
 from protocol.messages import SourceFacts
@@ -32,7 +32,10 @@ from worker.role import Role
 HOST = "127.0.0.1"
 """Links and KV stay on this machine."""
 
-RoleBuilder = Callable[[EngineConfig, Engine, Transport], Role]
+IDLE_STEP_S = 0.1
+"""With no batch to stall, pulls may take as much as a step of this length would leave them."""
+
+RoleBuilder = Callable[[EngineConfig, Engine, NixlTransport], Role]
 
 
 def build_core(config: EngineConfig) -> WorkerCore:
@@ -63,7 +66,7 @@ def _builder(role: str) -> RoleBuilder:
     return builders[role]
 
 
-def _prefill_role(config: EngineConfig, engine: Engine, transport: Transport) -> PrefillRole:
+def _prefill_role(config: EngineConfig, engine: Engine, transport: NixlTransport) -> PrefillRole:
     arena, fingerprint = engine.runner.arena, engine.runner.facts.fingerprint
     facts = SourceFacts(
         identity=config.identity,
@@ -77,7 +80,8 @@ def _prefill_role(config: EngineConfig, engine: Engine, transport: Transport) ->
     return PrefillRole(engine, source, config.limits)
 
 
-def _decode_role(config: EngineConfig, engine: Engine, transport: Transport) -> DecodeRole:
+def _decode_role(config: EngineConfig, engine: Engine, transport: NixlTransport) -> DecodeRole:
+    budget = CopyBudget(config.limits.post_bytes)
     sink = KvSink(
         engine.pool,
         transport,
@@ -85,7 +89,9 @@ def _decode_role(config: EngineConfig, engine: Engine, transport: Transport) -> 
         engine.runner.facts.fingerprint,
         engine.runner.arena.block_bytes,
         config.limits,
-        budget=lambda: config.limits.post_bytes,
+        budget=lambda: budget.bytes_for(
+            transport.copy_cost(), engine.step_s if engine.running else IDLE_STEP_S
+        ),
     )
     return DecodeRole(engine, sink, config.limits)
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from engine.block_pool import BlockPool
-from engine.owner import Owner
+from engine.owner import Owner, OwnerKind
 from engine.runner import Runner
 from engine.schedule import Admission, Chunk, SchedulePolicy, schedule
 from engine.sequence import Sequence, SequenceState
 from engine.step import Draw, Slice, Step, StepResult
 from engine.step_hook import Progress
-from protocol.errors import EngineFailed
+from protocol.errors import ContextOverflow, EngineFailed
 from protocol.ids import AttemptKey
 from protocol.messages import FinishReason
 from protocol.request import Assignment
@@ -26,6 +26,8 @@ class Engine:
         self._waiting: list[Sequence] = []
         self._ended: list[Sequence] = []
         self._by_key: dict[AttemptKey, Sequence] = {}
+        self.step_s = 0.0
+        """Seconds that the last step took."""
 
     @property
     def block_size(self) -> int:
@@ -52,7 +54,12 @@ class Engine:
         return Sequence(assignment, self.runner.facts.fingerprint.encode(), self.block_size, until)
 
     def admit(self, sequence: Sequence) -> None:
-        """Queues a sequence whose KV is to be computed here, by priority, then by arrival."""
+        """Queues a sequence whose KV is to be computed here, by priority, then by arrival.
+
+        Raises ContextOverflow if all blocks together are too few for it, so it would wait for ever."""
+        if sequence.full_need > self.pool.total:
+            raise ContextOverflow(f"{sequence.full_need} KV blocks are needed, there are {self.pool.total}")
+        self._check_unknown(sequence.key)
         self._by_key[sequence.key] = sequence
         place = len(self._waiting)
         while place and self._waiting[place - 1].request.priority < sequence.request.priority:
@@ -60,10 +67,17 @@ class Engine:
         self._waiting.insert(place, sequence)
 
     def adopt(self, sequence: Sequence, holder: Owner) -> None:
-        """Takes over the blocks of `holder`, which contain the KV of all tokens but the last."""
+        """Takes over the blocks of `holder`, which contain the KV of all tokens but the last.
+
+        Raises EngineFailed if they are too few for that."""
+        computed = len(sequence.tokens) - 1
+        blocks = list(self.pool.held_by(holder))
+        if len(blocks) < sequence.blocks_for(computed):
+            raise EngineFailed(f"{holder} holds {len(blocks)} blocks, too few for {computed} tokens")
+        self._check_unknown(sequence.key)
         self.pool.rename(holder, Owner.request(sequence.key))
-        sequence.blocks = list(self.pool.held_by(Owner.request(sequence.key)))
-        sequence.computed = len(sequence.tokens) - 1
+        sequence.blocks = blocks
+        sequence.computed = computed
         self._by_key[sequence.key] = sequence
         sequence.move(SequenceState.RUNNING)
         self._running.append(sequence)
@@ -90,6 +104,8 @@ class Engine:
         decided = schedule(self._running, self._waiting, self.pool, self._policy, self.block_size)
         for victim in decided.preempted:
             self._preempt(victim)
+        for admission in decided.admitted:
+            self.pool.take(Owner.request(admission.sequence.key), admission.hits, 0)
         slices = [self._continue(chunk) for chunk in decided.chunks]
         slices += [self._start(admission) for admission in decided.admitted]
         return Step(tuple(slices)) if slices else None
@@ -97,6 +113,7 @@ class Engine:
     def commit(self, step: Step, result: StepResult) -> list[Progress]:
         """Applies a finished step: KV counts as computed, full blocks become findable, tokens are
         appended, and sequences that are done leave the batch."""
+        self.step_s = result.seconds
         progress: list[Progress] = []
         for piece, sampled in zip(step.slices, result.sampled, strict=True):
             sequence = self._by_key.get(piece.key)
@@ -120,6 +137,14 @@ class Engine:
         for sequence in self._running:
             if self.pool.held_by(Owner.request(sequence.key)) != tuple(sequence.blocks):
                 raise EngineFailed(f"sequence {sequence.key} and the pool disagree on its blocks")
+        known = {Owner.request(sequence.key) for sequence in (*self._running, *self._ended)}
+        for owner in self.pool.owners(OwnerKind.REQUEST):
+            if owner not in known:
+                raise EngineFailed(f"{owner.name} holds blocks and is not in the batch")
+
+    def _check_unknown(self, key: AttemptKey) -> None:
+        if key in self._by_key:
+            raise EngineFailed(f"{key} is here already")
 
     def _continue(self, chunk: Chunk) -> Slice:
         sequence = chunk.sequence
@@ -129,8 +154,8 @@ class Engine:
 
     def _start(self, admission: Admission) -> Slice:
         sequence = admission.sequence
-        owner = Owner.request(sequence.key)
-        sequence.blocks = self.pool.take(owner, admission.hits, admission.fresh)
+        fresh = self.pool.take(Owner.request(sequence.key), (), admission.fresh)
+        sequence.blocks = [*admission.hits, *fresh]
         sequence.computed = len(admission.hits) * self.block_size
         if sequence.cached is None:
             sequence.cached = sequence.computed

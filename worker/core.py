@@ -35,7 +35,6 @@ class WorkerCore:
         self._outbox: list[EngineOutbox] = []
         self._reported_at = float("-inf")
         self._steps = 0
-        self._step_s = 0.0
         self._tokens_per_s = 0.0
         self._idle_polls = 0
 
@@ -125,7 +124,7 @@ class WorkerCore:
             free_blocks=engine.pool.available,
             held_blocks=tuple((kind.value, count) for kind, count in counts.items()),
             steps=self._steps,
-            step_s=self._step_s,
+            step_s=self._engine.step_s,
             prefill_tokens_per_s=self._tokens_per_s,
             counters=tuple(pair for role in self._roles for pair in role.counters()),
         )
@@ -141,7 +140,6 @@ class WorkerCore:
 
     def _measure(self, step: Step, result: StepResult) -> None:
         self._steps += 1
-        self._step_s = result.seconds
         tokens = sum(len(piece.tokens) for piece in step.slices if len(piece.tokens) > 1)
         if tokens >= RATE_MIN_TOKENS and result.seconds > 0:
             rate = tokens / result.seconds

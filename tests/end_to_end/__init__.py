@@ -1,0 +1,1 @@
+"""Real processes, real links, real NIXL: everything but Ray."""
