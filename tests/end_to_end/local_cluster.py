@@ -65,7 +65,6 @@ def greedy(prompt: list[int], count: int, salt: bytes = b"") -> Request:
 
 def tiny_spec(model: Path, prefills: int, decodes: int, dtype: str = "fp32") -> Spec:
     """A small cluster on one machine."""
-    pool = PoolSpec(threads=1)
     return Spec(
         model=str(model),
         served_name="tiny",
