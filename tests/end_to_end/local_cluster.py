@@ -72,8 +72,8 @@ def tiny_spec(model: Path, prefills: int, decodes: int, dtype: str = "fp32") -> 
         block_size=16,
         kv_memory=ByteSize(32 << 20),
         pools=PoolsSpec(
-            PoolSpec(replicas=prefills, threads=pool.threads),
-            PoolSpec(replicas=decodes, threads=pool.threads),
+            PoolSpec(replicas=prefills, threads=1),
+            PoolSpec(replicas=decodes, threads=1),
         ),
         scheduling=SchedulingSpec(max_batch_tokens=256, max_running=32),
     )
