@@ -12,6 +12,9 @@ from protocol.clock import Clock
 from protocol.errors import DeadlineExceeded
 from protocol.limits import Limits
 
+SLOWEST_BYTES_PER_S = 16 << 10
+"""Of a body, once `Limits.body_stall_s` have passed."""
+
 
 class ClientGone(Exception):
     """The client closed the connection before its answer was complete."""
@@ -52,7 +55,7 @@ class Exchange:
         parts: list[bytes] = []
         size, more = 0, True
         while more:
-            message = await self._next_part()
+            message = await self._next_part(size)
             if message["type"] == "http.disconnect":
                 raise ClientGone
             parts.append(message.get("body", b""))
@@ -111,12 +114,15 @@ class Exchange:
         except DeadlineExceeded as late:
             raise ReaderStalled from late
 
-    async def _next_part(self) -> Message:
+    async def _next_part(self, size: int) -> Message:
+        """Bounded in pause and in pace: a drop now and then does not keep the connection."""
+        stall_s = self._limits.body_stall_s
+        behind_s = self._clock.now() - self.arrival - size / SLOWEST_BYTES_PER_S
         try:
-            async with self._clock.deadline(self._limits.body_stall_s):
+            async with self._clock.deadline(stall_s - max(0.0, behind_s)):
                 return await self._receive()
         except DeadlineExceeded as late:
-            raise SlowBody(f"no part of the body came for {self._limits.body_stall_s:g} s") from late
+            raise SlowBody("the body comes too slowly") from late
 
     async def _disconnected(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":

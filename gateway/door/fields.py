@@ -25,6 +25,7 @@ class Fields:
         self._data = data
         self._path = path
         self._asked: dict[str, None] = {}
+        self._inner: list[Fields] = []
 
     def wrong(self, name: str, message: str) -> InvalidRequest:
         """The error about one field; `message` follows its name."""
@@ -39,8 +40,9 @@ class Fields:
         return tuple(name for name, value in self._data.items() if value is not None)
 
     def unread(self) -> tuple[str, ...]:
-        """Names with a value that nobody asked for."""
-        return tuple(self.full(name) for name in self.names() if name not in self._asked)
+        """Names with a value that nobody asked for, here and in objects that somebody asked for."""
+        here = [self.full(name) for name in self.names() if name not in self._asked]
+        return (*here, *(name for inner in self._inner for name in inner.unread()))
 
     def value(self, name: str) -> object | None:
         """Whatever is there."""
@@ -91,7 +93,10 @@ class Fields:
     def inner(self, name: str) -> Fields | None:
         """An object."""
         value = self._typed(name, dict)
-        return Fields(value, self.full(name)) if isinstance(value, dict) else None
+        if not isinstance(value, dict):
+            return None
+        self._inner.append(Fields(value, self.full(name)))
+        return self._inner[-1]
 
     def _typed(self, name: str, wanted: type) -> object | None:
         value = self.value(name)

@@ -13,7 +13,7 @@ from gateway.door.error_answer import error_body, error_headers
 from gateway.door.exchange import ClientGone, Exchange, ReaderStalled
 from gateway.door.fleet_collector import FleetCollector
 from gateway.door.lifespan import run_lifespan
-from gateway.door.refusals import BodyTooLarge, HeadersTooLarge, UrlTooLong
+from gateway.door.refusals import BodyTooLarge, HeadersTooLarge, SlowBody, UrlTooLong
 from gateway.door.routes import Routes, build_routes
 from protocol.errors import BatonError
 from protocol.limits import Limits
@@ -86,7 +86,7 @@ class HttpDoor:
             return
         for name, value in error_headers(error):
             exchange.add_header(name, value)
-        if isinstance(error, BodyTooLarge):
+        if isinstance(error, BodyTooLarge | SlowBody):
             exchange.add_header("connection", "close")  # the rest of the body is not read
         await exchange.answer(error.http_status, error_body(error))
 

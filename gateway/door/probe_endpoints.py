@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import msgspec
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.exposition import generate_latest
 
 from gateway.door.door_parts import DoorParts
 from gateway.door.exchange import Exchange
 from gateway.door.fleet_status import status_json
 from protocol.errors import Overloaded
+
+PROMETHEUS_TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class HealthEndpoint:
@@ -40,7 +42,7 @@ class MetricsEndpoint:
 
     async def __call__(self, exchange: Exchange) -> None:
         """Answers one call."""
-        await exchange.answer(200, generate_latest(self._registry), CONTENT_TYPE_PLAIN_0_0_4)
+        await exchange.answer(200, generate_latest(self._registry), PROMETHEUS_TEXT)
 
 
 class StatusEndpoint:

@@ -5,41 +5,16 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import httpx
 import pytest
 
 from protocol.limits import Limits
 from tests.gateway.door.door_kit import CHAT, COMPLETIONS, chat_body, client_of, completion_body, parts
+from tests.gateway.door.question import JSON, ask, check, check_good
 from tests.gateway.door.scripted_generator import ScriptedGenerator
 
-JSON = {"content-type": "application/json"}
 DEEP = "[" * 40 + "]" * 40
 MANY = {str(token): 1 for token in range(301)}
-IMAGE = [{"type": "image_url", "image_url": {"url": "http://x/y.png"}}]
 TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
-
-
-async def ask(client: httpx.AsyncClient, path: str, body: bytes | str | dict[str, Any]) -> httpx.Response:
-    """One POST; text and bytes go as they are."""
-    content = json.dumps(body) if isinstance(body, dict) else body
-    return await client.post(path, content=content, headers=JSON)
-
-
-async def check(answer: httpx.Response, status: int, code: str, param: str | None = None) -> None:
-    """Status, shape, id; the text is for a person and not compared."""
-    assert answer.status_code == status, answer.text
-    error = answer.json()["error"]
-    assert sorted(error) == ["code", "message", "param", "type"]
-    assert (error["code"], bool(error["message"])) == (code, True)
-    if param is not None:
-        assert error["param"] == param
-    assert answer.headers["x-request-id"]
-
-
-async def check_good(client: httpx.AsyncClient) -> None:
-    """The door still answers."""
-    answer = await ask(client, CHAT, chat_body())
-    assert answer.json()["choices"][0]["message"]["content"] == "hello world"
 
 
 @pytest.mark.parametrize(
@@ -168,46 +143,6 @@ async def test_chats_that_are_none(more: dict[str, Any], param: str | None) -> N
     async with client_of(parts()) as client:
         await check(await ask(client, CHAT, chat_body(**more)), 400, "invalid_request", param)
         await check_good(client)
-
-
-@pytest.mark.parametrize(
-    "more",
-    [
-        {"response_format": {"type": "json_object"}},
-        {"response_format": {"type": "json_schema", "json_schema": {}}},
-        {"guided_json": ""},
-        {"structured_outputs": {"json_object": False}},
-        {"functions": [{}]},
-        {"tools": [TOOL], "tool_choice": "required"},
-        {"tools": [TOOL], "tool_choice": {"type": "function", "function": {"name": "f"}}},
-        {"tools": [{"type": "web_search"}]},
-        {"messages": [{"role": "user", "content": IMAGE}]},
-        {"echo": True},
-        {"best_of": 9},
-        {"min_tokens": 1},
-        {"stop_token_ids": [1]},
-        {"chat_template": "{{ x }}"},
-        {"prompt_embeds": "AAAA"},
-        {"prompt_logprobs": 1},
-        {"bad_words": ["a"]},
-        {"allowed_token_ids": [1]},
-        {"truncation": "auto"},
-    ],
-)
-async def test_what_is_not_offered_is_refused_by_name(more: dict[str, Any]) -> None:
-    """Never ignored in silence: the answer would be another one."""
-    async with client_of(parts()) as client:
-        answer = await ask(client, CHAT, chat_body(**more))
-        await check(answer, 400, "unsupported_feature")
-        assert answer.json()["error"]["param"]
-        await check_good(client)
-
-
-@pytest.mark.parametrize("name", ["kv_transfer_params", "worker_id", "salt", "bootstrap_host"])
-async def test_internal_names_are_refused(name: str) -> None:
-    """A client cannot speak for the router."""
-    async with client_of(parts()) as client:
-        await check(await ask(client, CHAT, chat_body(**{name: "x"})), 400, "invalid_request", name)
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,20 @@ async def test_a_body_that_does_not_come_is_a_408() -> None:
         writer.close()
 
 
+async def test_a_body_that_drips_is_a_408() -> None:
+    """A byte now and then keeps no connection open."""
+    async with served(parts(limits=Limits(body_stall_s=0.2))) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request_bytes(chat_body(), length=5000))
+        answered = asyncio.ensure_future(reader.readline())
+        async with asyncio.timeout(5.0):
+            while not answered.done():
+                writer.write(b" ")
+                await asyncio.sleep(0.02)
+        assert b" 408 " in answered.result()
+        writer.close()
+
+
 async def test_a_client_that_closes_within_its_body() -> None:
     """No request is made of half a body."""
     made = parts(generator := ScriptedGenerator())

@@ -119,7 +119,10 @@ async def test_ignored_fields_are_told() -> None:
         assert answer.status_code == 200
         assert answer.headers["x-baton-ignored-fields"] == "user, x_y, ??"
         assert metric(made, "baton_ignored_fields_total", model="tiny") == 3
-        plain = await client.post(CHAT, json=chat_body(stream_options={"include_usage": True}, store=None))
+        options = {"include_usage": True, "continuous_usage_stats": True}
+        deeper = await client.post(CHAT, json=chat_body(stream_options=options))
+        assert deeper.headers["x-baton-ignored-fields"] == "stream_options.continuous_usage_stats"
+        plain = await client.post(CHAT, json=chat_body(response_format={"type": "text"}, store=None))
         assert "x-baton-ignored-fields" not in plain.headers
 
 
