@@ -86,6 +86,8 @@ class DecodeRole:
                 continue
             if attempt.started_at is None:
                 attempt.started_at = self._planned_at
+            if one.error is not None:
+                self._fail(attempt.key, one.error, now)
             if one.sampled is None:
                 continue
             delta = attempt.delta(one, self._stamps(attempt, now))

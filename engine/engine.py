@@ -7,7 +7,7 @@ from engine.owner import Owner, OwnerKind
 from engine.runner import Runner
 from engine.schedule import Admission, Chunk, SchedulePolicy, schedule
 from engine.sequence import Sequence, SequenceState
-from engine.step import Draw, Slice, Step, StepResult
+from engine.step import Draw, Sampled, Slice, Step, StepResult
 from engine.step_hook import Progress
 from protocol.errors import ContextOverflow, EngineFailed
 from protocol.ids import AttemptKey
@@ -126,9 +126,11 @@ class Engine:
                 sequence.append(sampled.token)
                 finish = _finish(sequence, sampled.token)
             self._publish(sequence, before)
-            if sampled is not None and (finish is not None or sequence.generated >= sequence.until):
+            error = _undrawable(piece, sampled)
+            done = sampled is not None and (finish is not None or sequence.generated >= sequence.until)
+            if done or error is not None:
                 self._end(sequence)
-            progress.append(Progress(sequence, sampled, finish))
+            progress.append(Progress(sequence, sampled, finish, error))
         return progress
 
     def check(self) -> None:
@@ -203,6 +205,13 @@ def _slice(sequence: Sequence, count: int) -> Slice:
 def _wants_history(sequence: Sequence) -> bool:
     sampling = sequence.request.sampling
     return bool(sampling.presence_penalty or sampling.frequency_penalty or sampling.repetition_penalty != 1.0)
+
+
+def _undrawable(piece: Slice, sampled: Sampled | None) -> EngineFailed | None:
+    """One broken row never breaks the others."""
+    if piece.draw is None or sampled is not None:
+        return None
+    return EngineFailed("the model's logits for this request are not finite")
 
 
 def _finish(sequence: Sequence, token: int) -> FinishReason | None:

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from engine.sequence import Sequence
 from engine.step import Sampled
+from protocol.errors import BatonError
 from protocol.messages import FinishReason
 
 
@@ -19,6 +20,8 @@ class Progress:
     sampled: Sampled | None
     finish: FinishReason | None
     """Set when the sequence ended by itself; its blocks are still held."""
+    error: BatonError | None = None
+    """Set when nothing could be drawn from this sequence alone; it ended, the others go on."""
 
 
 class StepHook(Protocol):

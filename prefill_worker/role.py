@@ -48,9 +48,7 @@ class PrefillRole:
         """Ends what is too late."""
         self._planned_at = now
         for attempt in self._attempts.expired(now):
-            late = DeadlineExceeded("the deadline passed before the first token")
-            self._outbox.append(Outbound(attempt.peer, Failed(attempt.key, late.code, late.message)))
-            self._cancel(attempt.key, late)
+            self._fail(attempt, DeadlineExceeded("the deadline passed before the first token"))
         self._source.before_plan(now)
 
     def after_commit(self, progress: Seq[Progress], now: float) -> None:
@@ -61,7 +59,9 @@ class PrefillRole:
                 continue
             if attempt.started_at is None:
                 attempt.started_at = self._planned_at
-            if one.sampled is None:
+            if one.error is not None:
+                self._fail(attempt, one.error)
+            elif one.sampled is None:
                 self._source.advance(one.sequence)
             else:
                 self._hand_over(attempt, one, now)
@@ -116,6 +116,10 @@ class PrefillRole:
         delta = attempt.delta(progress, attempt.prefill_stamps(now))
         if delta is not None:
             self._outbox.append(Outbound(attempt.peer, StepReport((delta,))))
+
+    def _fail(self, attempt: Attempt, error: BatonError) -> None:
+        self._outbox.append(Outbound(attempt.peer, Failed(attempt.key, error.code, error.message)))
+        self._cancel(attempt.key, error)
 
     def _cancel(self, key: AttemptKey, reason: BatonError) -> None:
         if self._attempts.remove(key) is not None:
