@@ -53,6 +53,11 @@ def ucx_config(host: str, environ: Mapping[str, str]) -> str:
     return "NET_DEVICES=lo" if loopback else ""
 
 
+def load_nixl() -> Any:
+    """NIXL's bindings. The first call imports torch, too: NIXL asks it for the CUDA version."""
+    return importlib.import_module("nixl")._bindings
+
+
 class NixlAgent:
     """Registered memory, at most one remote agent, and reads from it.
 
@@ -61,7 +66,7 @@ class NixlAgent:
     """
 
     def __init__(self, name: str, config: str) -> None:
-        self._nixl: Any = importlib.import_module("nixl")._bindings
+        self._nixl = load_nixl()
         settings = self._nixl.nixlAgentConfig()
         settings.useProgThread = True
         settings.pthrDelay = PROGRESS_DELAY_US

@@ -38,7 +38,8 @@ class NixlPeer:
         self._source = source
         self._now = now
         self._agent: NixlAgent | None = None
-        self._staging = np.zeros(max(arena.num_blocks, source.num_blocks), dtype=np.int64)
+        # A reader asks once per block that it holds a place for, and `open` asks for one more.
+        self._staging = np.zeros(max(arena.num_blocks, source.num_blocks) + 1, dtype=np.int64)
         self._free_places = list(range(len(self._staging)))
         self._lists: dict[bool, tuple[ListHandle, ListHandle]] = {}
         """Local and remote list; of generations: True, of blocks: False."""

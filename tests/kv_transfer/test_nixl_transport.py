@@ -1,0 +1,51 @@
+"""The NIXL transport keeps the seam's promises between real processes, over shared memory and TCP."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from kv_transfer.nixl_agent import ucx_config
+from tests.kv_transfer.nixl_scene import NixlScene, Nursery
+from tests.kv_transfer.transport_conformance import CHECKS, RACES, Check
+
+pytestmark = pytest.mark.nixl
+
+
+@pytest.fixture(scope="module")
+def nursery() -> Iterator[Nursery]:
+    """Where sources come from."""
+    made = Nursery()
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: str(check.__name__))
+async def test_nixl_conforms_on_one_machine(check: Check, nursery: Nursery) -> None:
+    """The real transport keeps every promise by the way UCX chooses: the reader copies by itself."""
+    scene = NixlScene(nursery, "NET_DEVICES=lo", hung_sources_answer=True)
+    try:
+        await check(scene)
+    finally:
+        scene.close()
+
+
+@pytest.mark.parametrize("check", RACES, ids=lambda check: str(check.__name__))
+async def test_nixl_conforms_over_tcp(check: Check, nursery: Nursery) -> None:
+    """So it does where bytes come from the source's side, late: deaths, fences and reuse."""
+    scene = NixlScene(nursery, "NET_DEVICES=lo,TLS=tcp", hung_sources_answer=False)
+    try:
+        await check(scene)
+    finally:
+        scene.close()
+
+
+def test_a_loopback_worker_listens_on_loopback_alone() -> None:
+    """UCX is bound to loopback when the worker is, unless the operator has named devices."""
+    assert ucx_config("127.0.0.1", {}) == "NET_DEVICES=lo"
+    assert ucx_config("::1", {}) == "NET_DEVICES=lo"
+    assert ucx_config("localhost", {}) == "NET_DEVICES=lo"
+    assert ucx_config("10.0.0.7", {}) == ""
+    assert ucx_config("worker-3.internal", {}) == ""
+    assert ucx_config("127.0.0.1", {"UCX_NET_DEVICES": "eth1"}) == ""
