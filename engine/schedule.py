@@ -42,7 +42,8 @@ class Admission:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """Decisions of one step, to be applied in this order."""
+    """Decisions of one step, to be applied in this order, but for the hits of all admissions: they
+    are taken before any fresh block is, because a fresh block may be an evicted one."""
 
     preempted: tuple[Sequence, ...]
     chunks: tuple[Chunk, ...]
@@ -52,16 +53,17 @@ class Schedule:
 def schedule(
     running: Seq[Sequence], waiting: Seq[Sequence], pool: BlockPool, policy: SchedulePolicy, block_size: int
 ) -> Schedule:
-    """Running sequences first, in order of admission; then waiting ones, in order of arrival.
+    """Running sequences first, in order of admission, those that decode before those that still
+    compute their prompt, so that a long prompt never stalls the batch; then waiting ones, in order.
 
     Without room the youngest running sequence is preempted, but never the largest one, so the
     batch always drains. Nothing is admitted in a step that preempts. Changes nothing.
     """
     draft = _Draft(running, pool, policy.max_batch_tokens)
-    for sequence in running:
+    for sequence in sorted(running, key=lambda s: s.uncomputed > 1):
         draft.continue_with(sequence)
     admitted: list[Admission] = []
-    if not draft.preempted:
+    if waiting and not draft.preempted:
         places = policy.max_running - len(running)
         admitted = _admit(waiting, running, pool, draft, places, block_size)
     return Schedule(tuple(draft.preempted), tuple(draft.chunks.values()), tuple(admitted))
@@ -87,7 +89,9 @@ class _Draft:
             return
         grow = max(0, sequence.blocks_for(sequence.computed + count) - len(sequence.blocks))
         while grow > self.free:
-            victim = self._victim(sequence)
+            victim = self._victim()
+            if victim is None:  # transfers hold the rest: the largest sequence waits for them
+                return
             self._preempt(victim)
             if victim is sequence:
                 return
@@ -95,11 +99,11 @@ class _Draft:
         self.budget -= count
         self.chunks[id(sequence)] = Chunk(sequence, count, grow)
 
-    def _victim(self, needy: Sequence) -> Sequence:
+    def _victim(self) -> Sequence | None:
         for candidate in reversed(self._running):
             if candidate is not self._protected and candidate not in self.preempted:
                 return candidate
-        return needy
+        return None
 
     def _preempt(self, victim: Sequence) -> None:
         self.preempted.append(victim)

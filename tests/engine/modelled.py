@@ -8,6 +8,7 @@ from engine.engine import Engine
 from engine.modelled_runner import ModelledRunner, StepCost, expected_tokens
 from engine.runner import RunnerFacts
 from engine.schedule import SchedulePolicy
+from engine.sequence import Sequence
 from engine.step_hook import Progress
 from protocol.ids import RequestId
 from protocol.request import Assignment, Request
@@ -63,6 +64,13 @@ def answer(request: Request, vocabulary: int = VOCABULARY) -> tuple[int, ...]:
     return tuple(tokens[: stops[0] + 1] if stops else tokens)
 
 
+def admitted(engine: Engine, one: Assignment, until: int = 1 << 30) -> Sequence:
+    """A sequence that waits in the engine."""
+    sequence = engine.sequence(one, until)
+    engine.admit(sequence)
+    return sequence
+
+
 def step(engine: Engine) -> list[Progress]:
     """One step, blocks checked after it; empty when there is nothing to compute."""
     planned = engine.plan()
@@ -84,11 +92,11 @@ class Answered:
     cached: int | None
 
 
-def run(engine: Engine, *assignments: Assignment, until: int = 1 << 30) -> dict[str, Answered]:
+def run(engine: Engine, *assignments: Assignment) -> dict[str, Answered]:
     """Answers them all together, by request id. Fails if the engine stops before the last one ends."""
     answered: dict[str, Answered] = {}
     for one in assignments:
-        engine.admit(engine.sequence(one, until))
+        admitted(engine, one)
     while len(answered) < len(assignments):
         progress = step(engine)
         assert progress, "nothing can be computed, and not everything is answered"
