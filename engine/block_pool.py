@@ -80,6 +80,12 @@ class BlockPool:
             self._block_of[content] = block
             self._hash_of[block] = content
 
+    def retract(self, block: BlockId) -> None:
+        """Makes a block unfindable: its content turned out to be wrong. Its holders keep it."""
+        content = self._hash_of.pop(block, None)
+        if content is not None:
+            del self._block_of[content]
+
     def rename(self, old: Owner, new: Owner) -> None:
         """Moves everything that `old` holds to `new`. Nothing held: nothing happens."""
         for block in self._holds.pop(old, {}):
@@ -146,9 +152,7 @@ class BlockPool:
 
     def _renew(self) -> BlockId:
         block, _ = self._idle.popitem(last=False)
-        content = self._hash_of.pop(block, None)
-        if content is not None:
-            del self._block_of[content]
+        self.retract(block)
         self._generations[block] += 1
         return block
 

@@ -128,6 +128,8 @@ class Engine:
             self._publish(sequence, before)
             error = _undrawable(piece, sampled)
             done = sampled is not None and (finish is not None or sequence.generated >= sequence.until)
+            if error is not None:
+                self._retract(sequence)
             if done or error is not None:
                 self._end(sequence)
             progress.append(Progress(sequence, sampled, finish, error))
@@ -178,6 +180,11 @@ class Engine:
         size = self.block_size
         for index in range(before // size, sequence.computed // size):
             self.pool.publish(sequence.blocks[index], sequence.hashes[index])
+
+    def _retract(self, sequence: Sequence) -> None:
+        """Whatever broke this sequence may lie in its KV: nobody else is to find it."""
+        for block in sequence.blocks:
+            self.pool.retract(block)
 
     def _end(self, sequence: Sequence) -> None:
         self._remove(sequence)

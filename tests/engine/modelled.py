@@ -19,16 +19,14 @@ GREEDY = Sampling(seed=0, temperature=0.0)
 POLICY = SchedulePolicy()
 
 
-def facts(block_size: int, vocabulary: int = VOCABULARY) -> RunnerFacts:
+def facts(block_size: int, max_context: int = 4096) -> RunnerFacts:
     """Facts of a modelled runner."""
-    return RunnerFacts("modelled", "cell", 4096, vocabulary, block_size, "f" * 64)
+    return RunnerFacts("modelled", "cell", max_context, VOCABULARY, block_size, "f" * 64)
 
 
-def modelled_engine(
-    blocks: int, block_size: int = 4, policy: SchedulePolicy = POLICY, vocabulary: int = VOCABULARY
-) -> Engine:
+def modelled_engine(blocks: int, block_size: int = 4, policy: SchedulePolicy = POLICY) -> Engine:
     """An engine whose tokens are a hash of the KV that it reads."""
-    return Engine(ModelledRunner(facts(block_size, vocabulary), blocks, StepCost()), policy)
+    return Engine(ModelledRunner(facts(block_size), blocks, StepCost()), policy)
 
 
 def assignment(
@@ -57,9 +55,9 @@ def assignment(
     return Assignment(request, attempt, sent, 60.0)
 
 
-def answer(request: Request, vocabulary: int = VOCABULARY) -> tuple[int, ...]:
+def answer(request: Request) -> tuple[int, ...]:
     """All tokens of the request: until the first stop token, or the limit."""
-    tokens = expected_tokens(request.prompt, request.sampling, request.max_tokens, vocabulary)
+    tokens = expected_tokens(request.prompt, request.sampling, request.max_tokens, VOCABULARY)
     stops = [place for place, token in enumerate(tokens) if token in request.stop_tokens]
     return tuple(tokens[: stops[0] + 1] if stops else tokens)
 

@@ -79,6 +79,15 @@ class PoolModel(RuleBasedStateMachine):
         if not known and self.pool.match([content]) == [block]:
             self.written[content] = (block, self.pool.generation(block))
 
+    @precondition(lambda self: self.written)
+    @rule(data=st.data())
+    def retract(self, data: st.DataObject) -> None:
+        """Some content turns out to be wrong."""
+        content = data.draw(st.sampled_from(list(self.written)))
+        for block in self.pool.match([content]):
+            self.pool.retract(block)
+        assert self.pool.match([content]) == []
+
     @rule(old=OWNERS, new=OWNERS)
     def rename(self, old: Owner, new: Owner) -> None:
         """All that one owner holds goes to another, or stays where it is."""
@@ -205,6 +214,20 @@ def test_second_copy_of_a_content_is_not_findable() -> None:
     pool.publish(first, CHAIN[0])
     pool.publish(second, CHAIN[0])
     assert pool.match(CHAIN[:1]) == [first]
+    pool.check()
+
+
+def test_retracted_content_is_not_found_and_may_be_published_anew() -> None:
+    """Content that turned out to be wrong leaves the cache; its block stays with its holder."""
+    pool = _pool()
+    wrong, right = pool.take(A, (), 2)
+    pool.publish(wrong, CHAIN[0])
+    pool.retract(wrong)
+    pool.retract(wrong)
+    assert pool.match(CHAIN[:1]) == []
+    pool.publish(right, CHAIN[0])
+    assert pool.match(CHAIN[:1]) == [right]
+    assert pool.held_by(A) == (wrong, right)
     pool.check()
 
 

@@ -10,6 +10,7 @@ from engine.engine import Engine
 from engine.owner import Owner
 from engine.schedule import SchedulePolicy
 from engine.sequence import SequenceState
+from engine.step import StepResult
 from engine.step_hook import Progress
 from protocol.errors import ContextOverflow, EngineFailed
 from protocol.ids import AttemptKey, RequestId, TransferId
@@ -171,6 +172,30 @@ def test_check_finds_sequences_and_blocks_that_disagree(leak: str) -> None:
         sequence.blocks = []
     with pytest.raises(EngineFailed):
         engine.check()
+
+
+def test_a_sequence_that_cannot_be_drawn_ends_alone() -> None:
+    """One row without finite logits ends its own request with an error; the others go on, and its KV,
+    also what was published before, is found by nobody."""
+    engine = modelled_engine(blocks=20)
+    broken, other = (
+        admitted(engine, assignment(name, prompt, 5))
+        for name, prompt in (("broken", tuple(range(9))), ("other", (7, 8, 9)))
+    )
+    step(engine)
+    assert engine.pool.match(broken.hashes)
+    planned = engine.plan()
+    assert planned is not None
+    result = engine.runner.launch(planned).result()
+    first, second = engine.commit(planned, StepResult((None, result.sampled[1]), result.seconds))
+    assert isinstance(first.error, EngineFailed)
+    assert (first.sampled, first.finish, second.error) == (None, None, None)
+    assert engine.pool.match(broken.hashes) == []
+    engine.release_ended()
+    engine.check()
+    assert engine.running == (other,)
+    _last(engine)
+    assert tuple(other.tokens[3:]) == answer(other.request)
 
 
 PENALTIES = (
