@@ -40,6 +40,7 @@ class VirtualSelector:
             self._idle_turns = 0
         self._idle_turns += 1
         if self._idle_turns > MAX_IDLE_TURNS:
+            self._idle_turns = 0  # the tasks still have to be cancelled on this loop
             raise Stuck(f"time stands still at {self.now:.6f} s: a task spins")
         return ()
 

@@ -8,6 +8,8 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import grpc
 import grpc.aio
@@ -16,19 +18,21 @@ import pytest
 from protocol.clock import LoopClock
 from protocol.codec import Codec, frame_codec
 from protocol.errors import LinkClosed
+from protocol.limits import Limits
 from protocol.links.grpc import METHOD, SERVICE, GrpcDialer, GrpcLinkServer
 from protocol.links.session import Envelope
 from protocol.messages import WorkerAddress
-from tests.protocol.link_conformance import GATEWAY, IDENTITY, LIMITS, WORKER, Accepted, token
+from tests.protocol.link_world import GATEWAY, IDENTITY, LIMITS, WORKER, Accepted, token
 
 FRAMES = frame_codec(LIMITS.max_frame_bytes)
+PATIENT = Limits(silence_s=20.0, peer_deadline_s=20.0)
 ENVELOPES = Codec[Envelope](Envelope, 1 << 24)
 
 CHILD = """
 import asyncio
 from protocol.clock import LoopClock
 from protocol.links.grpc import GrpcLinkServer
-from tests.protocol.link_conformance import LIMITS, WORKER
+from tests.protocol.link_world import LIMITS, WORKER
 
 async def hold(link):
     while True:
@@ -40,6 +44,24 @@ async def main():
 
 asyncio.run(main())
 """
+
+
+@asynccontextmanager
+async def child_server() -> AsyncIterator[tuple[asyncio.subprocess.Process, WorkerAddress]]:
+    """A process that echoes every frame, and how to reach it."""
+    environment = {**os.environ, "PYTHONPATH": os.getcwd()}
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", CHILD, stdout=asyncio.subprocess.PIPE, env=environment
+    )
+    try:
+        assert child.stdout is not None
+        async with asyncio.timeout(30):
+            port = int(await child.stdout.readline())
+        yield child, WorkerAddress(IDENTITY, "127.0.0.1", port)
+    finally:
+        if child.returncode is None:
+            child.kill()
+        await child.wait()
 
 
 def not_a_greeting() -> bytes:
@@ -74,21 +96,13 @@ async def test_a_stranger_is_hung_up_on(data: bytes, caplog: pytest.LogCaptureFi
 
 async def test_a_killed_peer_is_noticed_at_once() -> None:
     """kill -9 of the other process closes the link long before silence would."""
-    environment = {**os.environ, "PYTHONPATH": os.getcwd()}
-    child = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", CHILD, stdout=asyncio.subprocess.PIPE, env=environment
-    )
-    assert child.stdout is not None
-    async with asyncio.timeout(30):
-        port = int(await child.stdout.readline())
-        dialer = GrpcDialer(GATEWAY, LoopClock(), LIMITS)
-        address = WorkerAddress(IDENTITY, "127.0.0.1", port)
+    dialer = GrpcDialer(GATEWAY, LoopClock(), PATIENT)
+    async with child_server() as (child, address):
         link = await dialer.dial(address)
         link.send(token(1))
         assert await link.receive() == token(1)
         child.send_signal(signal.SIGKILL)
-        await child.wait()
-        async with asyncio.timeout(LIMITS.silence_s):
+        async with asyncio.timeout(PATIENT.silence_s / 2):
             with pytest.raises(LinkClosed):
                 await link.receive()
         await link.close()
@@ -98,21 +112,12 @@ async def test_a_killed_peer_is_noticed_at_once() -> None:
 
 async def test_a_stopped_peer_is_noticed_by_its_silence() -> None:
     """A process that is frozen keeps its sockets open; silence closes the link all the same."""
-    environment = {**os.environ, "PYTHONPATH": os.getcwd()}
-    child = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", CHILD, stdout=asyncio.subprocess.PIPE, env=environment
-    )
-    assert child.stdout is not None
-    async with asyncio.timeout(30):
-        port = int(await child.stdout.readline())
-        dialer = GrpcDialer(GATEWAY, LoopClock(), LIMITS)
-        link = await dialer.dial(WorkerAddress(IDENTITY, "127.0.0.1", port))
+    async with child_server() as (child, address):
+        link = await GrpcDialer(GATEWAY, LoopClock(), LIMITS).dial(address)
         child.send_signal(signal.SIGSTOP)
-        async with asyncio.timeout(LIMITS.silence_s + 2.0):
+        async with asyncio.timeout(LIMITS.silence_s + 5.0):
             with pytest.raises(LinkClosed, match="silent"):
                 await link.receive()
-        child.send_signal(signal.SIGKILL)
-        await child.wait()
         await link.close()
 
 

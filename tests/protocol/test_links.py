@@ -17,7 +17,8 @@ from protocol.links.link import Dialer, LinkServer
 from protocol.links.memory import MEMORY_HOST, MemoryNetwork
 from protocol.messages import Hello, WorkerAddress
 from protocol.virtual_loop import run_virtual
-from tests.protocol.link_conformance import ENOUGH_S, LIMITS, LINK_PROMISES, LinkPromise, LinkWorld
+from tests.protocol.link_conformance import LINK_PROMISES, LinkPromise
+from tests.protocol.link_world import ENOUGH_S, LIMITS, LinkWorld
 from tests.protocol.tcp_proxy import TcpProxy
 
 

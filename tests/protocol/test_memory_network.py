@@ -13,7 +13,7 @@ from protocol.links.link import Link
 from protocol.links.memory import MEMORY_HOST, STEADY, MemoryNetwork
 from protocol.messages import Frame, WorkerAddress
 from protocol.virtual_loop import run_virtual
-from tests.protocol.link_conformance import GATEWAY, IDENTITY, LIMITS, WORKER, Accepted, drain, token
+from tests.protocol.link_world import GATEWAY, IDENTITY, LIMITS, WORKER, Accepted, drain, token
 
 Trace = list[tuple[float, Frame]]
 

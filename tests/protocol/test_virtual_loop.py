@@ -62,8 +62,8 @@ def test_a_deadlock_is_stuck() -> None:
     assert ended == ["cleaned"]
 
 
-def test_a_busy_loop_is_stuck() -> None:
-    """A task that spins without letting time pass raises Stuck rather than hang."""
+def test_a_busy_loop_is_stuck(caplog: pytest.LogCaptureFixture) -> None:
+    """A task that spins without letting time pass raises Stuck rather than hang, and is ended."""
 
     async def spin() -> None:
         while True:
@@ -71,6 +71,8 @@ def test_a_busy_loop_is_stuck() -> None:
 
     with pytest.raises(Stuck, match="spins"):
         run_virtual(spin())
+    gc.collect()
+    assert caplog.records == []
 
 
 def test_threads_are_refused() -> None:
