@@ -1,0 +1,306 @@
+"""The worker core: mail to the roles, steps through the engine, one report a gateway and step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence as Seq
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.engine import Engine
+from engine.owner import Owner
+from engine.step import Step
+from engine.step_hook import Progress
+from protocol.errors import EngineFailed
+from protocol.ids import AttemptKey, Incarnation, RequestId, WorkerId, WorkerIdentity
+from protocol.limits import Limits
+from protocol.mail import Dial, EngineOutbox, Inbound, Outbound, PeerId, PeerLost
+from protocol.messages import (
+    WIRE_VERSION,
+    Admitted,
+    Cancel,
+    Hello,
+    LoadReport,
+    StepReport,
+    TokenDelta,
+    WorkerAddress,
+)
+from tests.engine.modelled import admitted, assignment, modelled_engine
+from worker.core import MIN_REPORT_GAP_S, POLL_S, SLOW_POLL_S, WorkerCore, fold_reports
+
+LIMITS = Limits()
+IDENTITY = WorkerIdentity(WorkerId("w"), Incarnation("i"))
+GATEWAY, OTHER = PeerId(1), PeerId(2)
+CANCEL = Cancel(AttemptKey(RequestId("r"), 0))
+
+
+class Script:
+    """A role that notes what it is told, and says one token delta a step."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.told: list[str] = []
+        self.moving = False
+        self.held_at_commit = -1
+        self._engine = engine
+        self._outbox: list[EngineOutbox] = []
+
+    def receive(self, mail: Inbound, now: float) -> None:
+        """Notes it."""
+        self.told.append(f"{type(mail.frame).__name__} from {mail.peer} at {now}")
+
+    def peer_lost(self, peer: PeerId, now: float) -> None:
+        """Notes it."""
+        self.told.append(f"lost {peer} at {now}")
+
+    def before_plan(self, now: float) -> None:
+        """Notes it."""
+        self.told.append(f"plan at {now}")
+
+    def after_commit(self, progress: Seq[Progress], now: float) -> None:
+        """Sends a delta for each token, and looks at what ended sequences still hold."""
+        self.told.append(f"commit at {now}")
+        for one in progress:
+            if one.sampled is not None:
+                delta = TokenDelta(one.sequence.key, one.sequence.generated - 1, (one.sampled.token,))
+                self._outbox.append(Outbound(GATEWAY, StepReport((delta,))))
+            self.held_at_commit = len(self._engine.pool.held_by(Owner.request(one.sequence.key)))
+
+    def take_outbox(self) -> list[EngineOutbox]:
+        """Everything since the last call."""
+        mail, self._outbox = self._outbox, []
+        return mail
+
+    def counters(self) -> tuple[tuple[str, int], ...]:
+        """How much it was told."""
+        return (("told", len(self.told)),)
+
+    def busy(self) -> bool:
+        """As the test says."""
+        return self.moving
+
+    def close(self) -> None:
+        """Notes it."""
+        self.told.append("close")
+
+
+class Bench:
+    """A core with one scripted role and a small engine."""
+
+    def __init__(self, blocks: int = 20) -> None:
+        self.engine = modelled_engine(blocks)
+        self.role = Script(self.engine)
+        self.core = WorkerCore(self.engine, [self.role], IDENTITY, LIMITS)
+
+    def hello(self, peer: PeerId, role: str = "gateway", now: float = 0.0) -> None:
+        """A peer says who it is."""
+        self.core.deliver([Inbound(peer, Hello(WIRE_VERSION, role, "name", ""))], now)
+
+    def turn(self, now: float) -> Step | None:
+        """Plan, and if there is something to compute launch and commit it at the same instant."""
+        step = self.core.plan(now)
+        if step is not None:
+            self.core.commit(step, self.core.launch(step).result(), now)
+        return step
+
+    def reports(self) -> dict[PeerId, StepReport]:
+        """The reports in the outbox, by peer; fails if a peer gets two."""
+        mail = [one for one in self.core.take_outbox() if isinstance(one, Outbound)]
+        found = [(one.peer, one.frame) for one in mail if isinstance(one.frame, StepReport)]
+        assert len(dict(found)) == len(found)
+        return dict(found)
+
+
+def test_mail_reaches_the_role_in_order() -> None:
+    """Frames and lost links are told in the order in which they came; a Hello is the core's own."""
+    bench = Bench()
+    bench.hello(GATEWAY)
+    bench.core.deliver([Inbound(GATEWAY, CANCEL), PeerLost(GATEWAY), Inbound(OTHER, CANCEL)], 1.5)
+    assert bench.role.told == ["Cancel from 1 at 1.5", "lost 1 at 1.5", "Cancel from 2 at 1.5"]
+
+
+def test_role_acts_before_plan_and_after_commit() -> None:
+    """The role moves what is due before each plan, and sees what a step did while ended sequences
+    still hold their blocks; afterwards nothing holds them."""
+    bench = Bench()
+    admitted(bench.engine, assignment("r", (1, 2, 3, 4, 5), 1))
+    assert bench.turn(2.0) is not None
+    assert bench.role.told == ["plan at 2.0", "commit at 2.0"]
+    assert bench.role.held_at_commit == 2
+    assert bench.engine.pool.available == 20
+    assert bench.turn(3.0) is None
+    bench.core.check()
+
+
+def test_a_gateway_gets_one_report_a_step_with_all_its_tokens() -> None:
+    """Tokens of all sequences and the load travel in one frame, tokens in batch order."""
+    bench = Bench()
+    bench.hello(GATEWAY)
+    bench.core.take_outbox()
+    for name in "abc":
+        admitted(bench.engine, assignment(name, (1, 2, 3), 5))
+    assert bench.turn(1.0) is not None
+    report = bench.reports()[GATEWAY]
+    assert [delta.key.request for delta in report.deltas] == ["a", "b", "c"]
+    assert report.load is not None
+    assert report.load.running == 3
+
+
+def test_a_new_gateway_is_told_the_load_at_once() -> None:
+    """Its first report does not wait for the next step; a worker that says Hello gets none."""
+    bench = Bench()
+    bench.hello(OTHER, "worker")
+    assert bench.reports() == {}
+    bench.hello(GATEWAY)
+    report = bench.reports()[GATEWAY]
+    assert report.deltas == ()
+    assert report.load is not None
+
+
+def test_a_lost_gateway_gets_no_more_reports() -> None:
+    """Nothing is addressed to a link that is gone; the others still hear."""
+    bench = Bench()
+    bench.hello(GATEWAY)
+    bench.hello(OTHER)
+    assert list(bench.reports()) == [GATEWAY, OTHER]
+    bench.core.deliver([PeerLost(GATEWAY)], 1.0)
+    bench.core.plan(10.0)
+    assert list(bench.reports()) == [OTHER]
+
+
+def test_an_idle_worker_reports_as_often_as_the_limits_say() -> None:
+    """Silence means death, so an idle worker speaks every report_every_s, and may sleep until then."""
+    bench = Bench()
+    bench.hello(GATEWAY, now=5.0)
+    bench.core.take_outbox()
+    every = LIMITS.report_every_s
+    assert bench.core.idle_wait_s(5.0) == pytest.approx(every)
+    bench.core.plan(5.0 + every * 0.9)
+    assert bench.reports() == {}
+    bench.core.plan(5.0 + every)
+    assert list(bench.reports()) == [GATEWAY]
+    assert bench.core.idle_wait_s(5.0 + every * 1.5) == pytest.approx(every / 2)
+    assert bench.core.idle_wait_s(5.0 + every * 9) == POLL_S, "never zero, or else the loop would spin"
+
+
+def test_load_is_counted_rarely_while_tokens_flow() -> None:
+    """Tokens go out at every step; counting blocks by owner is not free, so the load goes every 50 ms."""
+    bench = Bench()
+    bench.hello(GATEWAY, now=0.0)
+    bench.core.take_outbox()
+    admitted(bench.engine, assignment("r", (1, 2, 3), 9))
+    loads = []
+    for number in range(1, 5):
+        assert bench.turn(number * MIN_REPORT_GAP_S * 0.6) is not None
+        report = bench.reports()[GATEWAY]
+        assert len(report.deltas) == 1
+        loads.append(report.load is not None)
+    assert loads == [False, True, False, True]
+
+
+def test_a_moving_transfer_is_polled_soon_and_a_slow_one_less_often() -> None:
+    """While something moves without steps the loop comes back at once; mail makes it eager again."""
+    bench = Bench()
+    bench.role.moving = True
+    waits = [bench.core.idle_wait_s(0.0) for _ in range(40)]
+    assert (waits[0], waits[-1]) == (POLL_S, SLOW_POLL_S)
+    assert waits == sorted(waits)
+    bench.core.deliver([Inbound(OTHER, CANCEL)], 0.0)
+    assert bench.core.idle_wait_s(0.0) == POLL_S
+
+
+def test_load_says_what_is_to_be_done() -> None:
+    """Prompt tokens not computed yet, sequences with and without blocks, and blocks that add up."""
+    bench = Bench(blocks=10)
+    admitted(bench.engine, assignment("runs", tuple(range(10)), 5))
+    assert bench.turn(0.0) is not None
+    admitted(bench.engine, assignment("waits", tuple(range(50, 70)), 5))
+    load = bench.core.load()
+    assert (load.running, load.waiting, load.queued_tokens, load.steps) == (1, 1, 20, 1)
+    assert (load.total_blocks, load.free_blocks) == (10, 7)
+    assert sum(count for _, count in load.held_blocks) == 10
+    assert dict(load.held_blocks)["request"] == 3
+    assert dict(load.counters)["told"] == 2
+    assert load.step_s > 0
+
+
+def test_prefill_speed_is_measured_on_prompts_alone() -> None:
+    """A batch that draws many tokens says nothing about how fast prompts are computed."""
+    bench = Bench(blocks=200)
+    for number in range(20):
+        admitted(bench.engine, assignment(f"r{number}", (number,), 5))
+    assert bench.turn(0.0) is not None
+    assert bench.turn(0.0) is not None
+    assert bench.core.load().prefill_tokens_per_s == 0
+    admitted(bench.engine, assignment("prompt", tuple(range(100)), 5))
+    step = bench.turn(0.0)
+    assert step is not None
+    seconds = bench.core.load().step_s
+    assert bench.core.load().prefill_tokens_per_s == pytest.approx(100 / seconds)
+
+
+def test_facts_are_those_of_the_runner() -> None:
+    """What others are told of this engine is what it runs."""
+    bench = Bench(blocks=6)
+    facts, served = bench.core.facts(), bench.engine.runner.facts
+    assert facts.identity == IDENTITY
+    assert (facts.total_blocks, facts.block_size, facts.block_bytes) == (6, 4, 32)
+    assert (facts.model, facts.fingerprint, facts.vocabulary, facts.max_context, facts.dtype) == (
+        served.model,
+        served.fingerprint,
+        served.vocabulary,
+        served.max_context,
+        served.dtype,
+    )
+
+
+def test_check_and_close_reach_engine_and_roles() -> None:
+    """A block that is lost raises; closing lets each role close what it opened."""
+    bench = Bench()
+    bench.core.check()
+    bench.engine.pool._refs[0] += 1
+    with pytest.raises(EngineFailed):
+        bench.core.check()
+    bench.core.close()
+    assert bench.role.told == ["close"]
+
+
+def _load(steps: int) -> LoadReport:
+    return LoadReport(0, 0, 0, 0, 0, (), steps, 0.0, 0.0)
+
+
+DELTAS = st.integers(0, 99).map(lambda n: TokenDelta(AttemptKey(RequestId(str(n)), 0), 0, (n,)))
+REPORTS = st.builds(
+    StepReport, st.lists(DELTAS, max_size=3).map(tuple), st.none() | st.integers(0, 99).map(_load)
+)
+OTHERS = st.integers(0, 99).map(lambda n: Admitted(AttemptKey(RequestId(str(n)), 0), 0))
+DIALS = st.integers(-9, -1).map(lambda n: Dial(PeerId(n), WorkerAddress(IDENTITY, "h", 1)))
+MAIL = st.lists(st.builds(Outbound, st.integers(1, 3).map(PeerId), REPORTS | OTHERS) | DIALS, max_size=12)
+
+
+def _reports(mail: Seq[EngineOutbox], peer: PeerId) -> list[StepReport]:
+    ours = [one.frame for one in mail if isinstance(one, Outbound) and one.peer == peer]
+    return [frame for frame in ours if isinstance(frame, StepReport)]
+
+
+def _is_report(mail: EngineOutbox) -> bool:
+    return isinstance(mail, Outbound) and isinstance(mail.frame, StepReport)
+
+
+@given(MAIL)
+def test_folding_makes_one_report_a_peer_and_keeps_the_order(mail: list[EngineOutbox]) -> None:
+    """Each peer gets all its deltas in order and its newest load, in one frame that comes after
+    everything it was sent before its last report; all other mail stays as it is, in order."""
+    folded = fold_reports(mail)
+    assert [one for one in folded if not _is_report(one)] == [one for one in mail if not _is_report(one)]
+    for peer in map(PeerId, (1, 2, 3)):
+        before, after = _reports(mail, peer), _reports(folded, peer)
+        assert len(after) == min(1, len(before))
+        for report in after:
+            assert report.deltas == tuple(delta for one in before for delta in one.deltas)
+            loads = [one.load for one in before if one.load is not None]
+            assert report.load == (loads[-1] if loads else None)
+            behind = folded[folded.index(Outbound(peer, report)) + 1 :]
+            last = max(place for place, one in enumerate(mail) if one == Outbound(peer, before[-1]))
+            rest = [one for one in mail[last + 1 :] if not _is_report(one)]
+            assert [one for one in behind if not _is_report(one)] == rest
