@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from engine.block_pool import BlockPool
 from engine.owner import Owner
+from kv_transfer.read_poster import ReadPoster
 from kv_transfer.slot import Slot, SlotState, Wanted
 from kv_transfer.source_links import SourceLinks
-from kv_transfer.transport import BlockPair, ReadId, ReadState, Transport
+from kv_transfer.transport import ReadId, ReadState, Transport
 from protocol.errors import BatonError, Stale, TransferFailed, WorkerLost
 from protocol.ids import BlockId, TransferId, WorkerIdentity
 from protocol.limits import Limits
@@ -46,7 +47,7 @@ class KvSink:
         self._fingerprint = fingerprint
         self._block_bytes = block_bytes
         self._limits = limits
-        self._budget = budget
+        self._poster = ReadPoster(transport, block_bytes, limits, budget)
         self._links = SourceLinks()
         self._slots: dict[TransferId, Slot] = {}
         self._ends: list[TransferEnd] = []
@@ -114,7 +115,7 @@ class KvSink:
         """Moves every slot as far as it goes without waiting."""
         for slot in list(self._slots.values()):
             self._poll(slot, now)
-        self._post(now)
+        self._poster.post(self._slots.values(), now)
         if now - self._renewed_at >= self._limits.renew_every_s:
             self._renewed_at = now
             self._renew()
@@ -199,22 +200,6 @@ class KvSink:
             slot.deadline = now + self._limits.read_deadline_s
         elif slot.deadline <= now and (slot.state is SlotState.HELLO or slot.reads):
             self._fail(slot, TransferFailed(f"the source did not answer in state {slot.state.value}"), now)
-
-    def _post(self, now: float) -> None:
-        """Posts reads in order of arrival, as many bytes as the budget leaves."""
-        flying = sum(sum(slot.reads.values()) for slot in self._slots.values())
-        left = self._budget() - flying
-        per_post = max(1, self._limits.post_bytes // self._block_bytes)
-        for slot in self._slots.values():
-            while slot.wanted and slot.source is not None and left > 0:
-                count = min(per_post, len(slot.wanted), max(1, left // self._block_bytes))
-                batch = [slot.wanted.popleft() for _ in range(count)]
-                pairs = [BlockPair(wanted.remote, wanted.local) for wanted in batch]
-                if not slot.reads:
-                    slot.deadline = now + self._limits.read_deadline_s
-                slot.reads[self._transport.read_blocks(slot.source, pairs)] = count * self._block_bytes
-                slot.read.extend(batch)
-                left -= count * self._block_bytes
 
     def _ask_generations(self, slot: Slot, now: float) -> None:
         slot.move(SlotState.VERIFY)
