@@ -12,7 +12,7 @@ import grpc.aio
 from protocol.clock import Clock
 from protocol.errors import LinkClosed
 from protocol.limits import Limits
-from protocol.links.grpc_channel import AcceptedChannel, DialedChannel, GrpcContext
+from protocol.links.grpc_channel import BROKEN, AcceptedChannel, DialedChannel, GrpcContext
 from protocol.links.handshake import LinkAcceptor, dial_over
 from protocol.links.link import Link, LinkHandler
 from protocol.links.session_link import SessionLink, max_envelope_bytes
@@ -33,8 +33,15 @@ def channel_options(limits: Limits) -> list[tuple[str, int]]:
         # Each dial meets the peer afresh: no shared back-off, and never through a proxy.
         ("grpc.use_local_subchannel_pool", 1),
         ("grpc.enable_http_proxy", 0),
-        ("grpc.so_reuseport", 0),
     ]
+
+
+SERVER_OPTIONS = [
+    ("grpc.so_reuseport", 0),
+    # A host that vanished leaves no stream behind that waits for its trailers to be taken.
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+]
 
 
 class GrpcDialer:
@@ -73,7 +80,7 @@ class GrpcLinkServer:
     async def start(self, handler: LinkHandler) -> int:
         """Listens, and returns the port. Raises LinkClosed if the port is taken."""
         self._acceptor = LinkAcceptor(self._own, handler, self._clock, self._limits)
-        self._server = grpc.aio.server(options=channel_options(self._limits))
+        self._server = grpc.aio.server(options=channel_options(self._limits) + SERVER_OPTIONS)
         connect: grpc.RpcMethodHandler[bytes, bytes] = grpc.stream_stream_rpc_method_handler(self._connect)
         self._server.add_generic_rpc_handlers(
             (grpc.method_handlers_generic_handler(SERVICE, {METHOD: connect}),)
@@ -95,8 +102,12 @@ class GrpcLinkServer:
     async def _connect(self, _requests: object, context: GrpcContext) -> None:
         channel = AcceptedChannel(context)
         try:
+            # Sent with the first message instead, it would be sent twice if that message is cut short.
+            await context.send_initial_metadata(())
             if self._acceptor is not None:
                 self._acceptor.accept(channel)
                 await channel.ended.wait()
+        except BROKEN:
+            pass  # the dialer left before it was greeted
         finally:
             channel.ended.set()
