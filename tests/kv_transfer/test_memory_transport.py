@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kv_transfer.memory_fabric import MemoryFabric
@@ -15,7 +15,9 @@ from kv_transfer.read_fate import CalmFates, DrawnFates, FaultRates, ReadFate
 from kv_transfer.transport import BlockPair, ReadState
 from protocol.virtual_loop import run_virtual
 from tests.kv_transfer.memory_scene import MemoryScene
-from tests.kv_transfer.transport_conformance import CHECKS, Check, end_of, everything, holds
+from tests.kv_transfer.reading import end_of, everything, holds
+from tests.kv_transfer.transport_conformance import CHECKS
+from tests.kv_transfer.transport_races import Check
 from tests.kv_transfer.transport_scene import Scene, content, first_generation
 
 
@@ -108,6 +110,7 @@ def test_a_dead_reader_gets_nothing() -> None:
     run_virtual(on_stage(check))
 
 
+@settings(max_examples=40)
 @given(seed=st.integers(0, 2**32), stall=st.floats(0, 1), fail=st.floats(0, 1))
 def test_faulty_reads_end_right_or_failed(seed: int, stall: float, fail: float) -> None:
     """Under drawn stalls and failures each read ends; DONE means all its bytes; equal seeds agree."""

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Iterator
 
 import pytest
 
 from kv_transfer.nixl_agent import ucx_config
+from kv_transfer.transport import ReadState
 from tests.kv_transfer.nixl_scene import NixlScene, Nursery
-from tests.kv_transfer.transport_conformance import CHECKS, RACES, Check
+from tests.kv_transfer.reading import end_of
+from tests.kv_transfer.transport_conformance import CHECKS
+from tests.kv_transfer.transport_races import RACES, Check
 
 pytestmark = pytest.mark.nixl
 
@@ -39,6 +44,19 @@ async def test_nixl_conforms_over_tcp(check: Check, nursery: Nursery) -> None:
         await check(scene)
     finally:
         scene.close()
+
+
+async def test_an_idle_transport_sleeps(nursery: Nursery) -> None:
+    """With a peer connected and nothing to do, all threads together use next to no CPU."""
+    scene = NixlScene(nursery, "NET_DEVICES=lo", hung_sources_answer=True)
+    source = (await scene.start_source("plain", "1")).facts
+    scene.reader.connect(source)
+    read = scene.reader.read_generations(source, [0])
+    assert await end_of(scene, read) is ReadState.DONE
+    before = time.process_time()
+    await asyncio.sleep(0.5)
+    assert time.process_time() - before < 0.1
+    scene.close()
 
 
 def test_a_loopback_worker_listens_on_loopback_alone() -> None:

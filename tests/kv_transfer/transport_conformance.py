@@ -2,52 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-
 import msgspec
-import numpy as np
 import pytest
 
-from kv_transfer.transport import BlockPair, ReadId, ReadState
+from kv_transfer.transport import BlockPair, ReadState
 from protocol.errors import TransferFailed
 from protocol.messages import SourceFacts
-from tests.kv_transfer.transport_scene import Scene, content, first_generation
-
-Check = Callable[[Scene], Awaitable[None]]
-BOUND_S = 15.0
-"""Every read of a source that lives or is dead ends within this; a hung one never may."""
-
-
-async def end_of(scene: Scene, read: ReadId) -> ReadState:
-    """The terminal state of a read. Fails the test when it takes too long."""
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + BOUND_S
-    while (state := scene.reader.poll(read)) is ReadState.PENDING:
-        assert loop.time() < deadline, f"a read was pending for {BOUND_S} s"
-        await scene.pause()
-    return state
-
-
-async def numbers_of(scene: Scene, source: SourceFacts, blocks: Sequence[int]) -> tuple[int, ...]:
-    """Generation numbers, which must arrive."""
-    read = scene.reader.read_generations(source, blocks)
-    assert await end_of(scene, read) is ReadState.DONE
-    numbers = scene.reader.generations(read)
-    scene.reader.forget(read)
-    return numbers
-
-
-def everything(scene: Scene) -> list[BlockPair]:
-    """All blocks, each to another place."""
-    count = scene.arena.num_blocks
-    return [BlockPair(remote, (remote * 5 + 3) % count) for remote in range(count)]
-
-
-def holds(scene: Scene, pair: BlockPair, generation: int) -> bool:
-    """Whether the local block has exactly the source's bytes of that generation."""
-    expected = content(pair.remote, generation, scene.arena.block_bytes)
-    return bool(np.array_equal(scene.arena.data[pair.local], expected))
+from tests.kv_transfer.reading import end_of, everything, holds, numbers_of
+from tests.kv_transfer.transport_races import RACES, Check
+from tests.kv_transfer.transport_scene import Scene, first_generation
 
 
 async def bytes_arrive_in_the_right_blocks(scene: Scene) -> None:
@@ -87,11 +50,15 @@ async def many_small_reads_keep_apart(scene: Scene) -> None:
 
 
 async def unknown_and_unreachable_sources_fail(scene: Scene) -> None:
-    """Reads of a source never connected, dead, of foreign metadata or another layout end FAILED."""
+    """Reads of a source never connected, dead, lying, of foreign metadata or another layout end FAILED."""
     source = await scene.start_source("dead", "1")
     facts = source.facts
     never = scene.reader.read_blocks(facts, [BlockPair(0, 0)])
     assert await end_of(scene, never) is ReadState.FAILED
+    liar = _variant(facts, "liar", num_blocks=facts.num_blocks * 2)
+    scene.reader.connect(liar)
+    beyond = scene.reader.read_generations(liar, [facts.num_blocks])
+    assert await end_of(scene, beyond) is ReadState.FAILED
     await source.kill()
     wrong = (
         facts,
@@ -107,71 +74,6 @@ async def unknown_and_unreachable_sources_fail(scene: Scene) -> None:
         assert await end_of(scene, numbers) is ReadState.FAILED
         with pytest.raises(TransferFailed):
             scene.reader.generations(numbers)
-
-
-async def a_dying_source_is_never_a_short_success(scene: Scene) -> None:
-    """Killed while we read: each read is DONE with all its bytes or FAILED, and then nothing lands."""
-    source = await scene.start_source("victim", "1")
-    scene.reader.connect(source.facts)
-    assert await end_of(scene, scene.reader.read_generations(source.facts, [0])) is ReadState.DONE
-    pairs = everything(scene)
-    killing = None
-    state = ReadState.DONE
-    for _ in range(1000):
-        scene.arena.data[:] = 0
-        read = scene.reader.read_blocks(source.facts, pairs)
-        killing = killing or asyncio.create_task(source.kill())
-        state = await end_of(scene, read)
-        if state is ReadState.FAILED:
-            break
-        assert all(holds(scene, pair, first_generation(pair.remote)) for pair in pairs)
-    assert state is ReadState.FAILED
-    landed = scene.arena.data.copy()
-    if killing is not None:
-        await killing
-    await scene.linger()
-    assert np.array_equal(scene.arena.data, landed)
-
-
-async def nothing_lands_after_close_peer(scene: Scene) -> None:
-    """The fence: reads of a hung source are FAILED by close_peer, and stay out when it wakes."""
-    source = await scene.start_source("hung", "1")
-    facts = source.facts
-    scene.reader.connect(facts)
-    assert await end_of(scene, scene.reader.read_generations(facts, [0])) is ReadState.DONE
-    await source.hang()
-    reads = [scene.reader.read_blocks(facts, [pair]) for pair in everything(scene)]
-    for _ in range(20):
-        await scene.pause()
-    before = [scene.reader.poll(read) for read in reads]
-    assert scene.hung_sources_answer or before[-1] is ReadState.PENDING
-    scene.reader.close_peer(facts)
-    landed = scene.arena.data.copy()
-    after = [scene.reader.poll(read) for read in reads]
-    assert ReadState.PENDING not in after
-    await source.wake()
-    await scene.linger()
-    assert np.array_equal(scene.arena.data, landed)
-    assert await end_of(scene, scene.reader.read_blocks(facts, [BlockPair(0, 0)])) is ReadState.FAILED
-
-
-async def an_abandoned_read_still_lands(scene: Scene) -> None:
-    """What a hung source owes lands when it wakes, whoever owns the block by then: so drain."""
-    source = await scene.start_source("slow", "1")
-    facts = source.facts
-    scene.reader.connect(facts)
-    assert await end_of(scene, scene.reader.read_generations(facts, [0])) is ReadState.DONE
-    await source.hang()
-    read = scene.reader.read_blocks(facts, [BlockPair(2, 4)])
-    for _ in range(20):
-        await scene.pause()
-    if scene.reader.poll(read) is ReadState.PENDING:
-        with pytest.raises(TransferFailed):
-            scene.reader.forget(read)
-    await source.wake()
-    await scene.linger()
-    assert holds(scene, BlockPair(2, 4), first_generation(2))
-    assert await end_of(scene, read) is ReadState.DONE
 
 
 async def closing_one_peer_leaves_the_other(scene: Scene) -> None:
@@ -257,41 +159,10 @@ async def a_closed_transport_refuses(scene: Scene) -> None:
     scene.reader.close()
 
 
-async def equal_generations_mean_right_bytes(scene: Scene) -> None:
-    """The source reuses blocks while we read: no block with an equal generation after it is wrong."""
-    source = await scene.start_source("reusing", "1")
-    facts = source.facts
-    scene.reader.connect(facts)
-    await source.reuse_blocks()
-    pairs = everything(scene)
-    blocks = [pair.remote for pair in pairs]
-    accepted = wrong_accepted = wrong = 0
-    for _ in range(60):
-        published = await source.publish()
-        assert await end_of(scene, scene.reader.read_blocks(facts, pairs)) is ReadState.DONE
-        found = await numbers_of(scene, facts, blocks)
-        for pair, number in zip(pairs, found, strict=True):
-            right = holds(scene, pair, published[pair.remote])
-            equal = number == published[pair.remote]
-            accepted += equal
-            wrong += not right
-            wrong_accepted += equal and not right
-    assert accepted > 0 and wrong > 0, "the test must see both"
-    assert wrong_accepted == 0
-
-
 def _variant(facts: SourceFacts, worker: str, **changes: object) -> SourceFacts:
     identity = msgspec.structs.replace(facts.identity, worker=worker)
     return msgspec.structs.replace(facts, identity=identity, **changes)
 
-
-RACES: tuple[Check, ...] = (
-    a_dying_source_is_never_a_short_success,
-    nothing_lands_after_close_peer,
-    an_abandoned_read_still_lands,
-    equal_generations_mean_right_bytes,
-)
-"""The checks whose course depends on how bytes travel."""
 
 CHECKS: tuple[Check, ...] = (
     bytes_arrive_in_the_right_blocks,
