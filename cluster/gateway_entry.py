@@ -62,8 +62,9 @@ async def build_gateway(spec: Spec, directory: Directory) -> GatewayApp:
     executor = ThreadExecutor(clock, TEXT_THREADS, TEXT_QUEUE)
     async with clock.deadline(FIRST_WORKER_S):
         worker = await _first_decoder(directory, clock)
+    metrics = GatewayMetrics(CollectorRegistry(), spec.name)
     parts = DoorParts(
-        generator=Gateway(fleet, router, clock, limits, lambda: TransferId(secrets.token_hex(16))),
+        generator=Gateway(fleet, router, clock, limits, _new_transfer, metrics.replans.inc),
         fleet=fleet,
         card=ModelCard(
             name=spec.name,
@@ -77,11 +78,15 @@ async def build_gateway(spec: Spec, directory: Directory) -> GatewayApp:
         clock=clock,
         executor=executor,
         sources=Sources(lambda: uuid.uuid4().hex, lambda: secrets.randbits(64), time.time),
-        metrics=GatewayMetrics(CollectorRegistry(), spec.name),
+        metrics=metrics,
         tenant=Tenant(),
     )
     await fleet.start()
     return GatewayApp(http_app(parts), fleet, executor)
+
+
+def _new_transfer() -> TransferId:
+    return TransferId(secrets.token_hex(16))
 
 
 async def _first_decoder(directory: Directory, clock: Clock) -> WorkerRecord:

@@ -23,6 +23,7 @@ class GatewayMetrics:
         self.disconnects = self._counter("baton_client_disconnects", "Clients that left early.")
         self.stalls = self._counter("baton_client_stalls", "Clients cut off because they read nothing.")
         self.resent = self._counter("baton_client_retries", "Calls that the client sent again by itself.")
+        self.replans = self._counter("baton_replans", "Attempts beyond a sequence's first.")
         self.ignored_fields = self._counter("baton_ignored_fields", "Request fields that were ignored.")
         self.prompt_tokens = self._counter("baton_prompt_tokens", "Prompt tokens of answered sequences.")
         self.cached_tokens = self._counter(

@@ -58,17 +58,18 @@ class Gateway:
         clock: Clock,
         limits: Limits,
         new_transfer: Callable[[], TransferId],
+        on_replan: Callable[[], object] = lambda: None,
     ) -> None:
-        """`new_transfer`: 128 fresh random bits a call, in hex."""
+        """`new_transfer`: 128 fresh random bits a call, in hex. `on_replan` is called for every
+        attempt beyond a request's first."""
         self._fleet = fleet
         self._router = router
         self._clock = clock
         self._limits = limits
         self._new_transfer = new_transfer
+        self._on_replan = on_replan
         self._turnstile = asyncio.Lock()
         self._open = 0
-        self.replans = 0
-        """Attempts beyond the first, counted for /metrics."""
 
     @property
     def open_requests(self) -> int:
@@ -114,7 +115,7 @@ class Gateway:
 
     def _plan_again(self, journey: Journey, run: AttemptRun, error: BatonError) -> None:
         journey.replans += 1
-        self.replans += 1
+        self._on_replan()
         if run.failed_at is not None:
             journey.avoid = journey.avoid | {run.failed_at}
         if journey.replans > self._limits.max_replans:

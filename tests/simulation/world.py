@@ -85,6 +85,7 @@ class World:
         self._fleets: list[Fleet] = []
         self._gateways = [self._gateway(i) for i in range(profile.gateways)]
         self._crashes = 0
+        self._replans = 0
 
     async def run(self) -> Report:
         """Load and faults, then healing, then the accounts."""
@@ -178,13 +179,19 @@ class World:
         self._fleets.append(fleet)
         router = LoadRouter(self._limits.max_reserved_wait_s)
         ids = random.Random(self._seed * 31 + number)
-        return Gateway(fleet, router, clock, self._limits, lambda: TransferId(f"{ids.getrandbits(128):032x}"))
+
+        def new_transfer() -> TransferId:
+            return TransferId(f"{ids.getrandbits(128):032x}")
+
+        return Gateway(fleet, router, clock, self._limits, new_transfer, self._count_replan)
+
+    def _count_replan(self) -> None:
+        self._replans += 1
 
     def _report(self, outcomes: list[Outcome], complaints: list[str]) -> Report:
         seen = [(o.request.id, o.tokens, o.error, round(o.seconds, 9)) for o in outcomes]
         trace = zlib.crc32(repr(seen).encode())
-        replans = sum(gateway.replans for gateway in self._gateways)
-        return Report(self._seed, tuple(outcomes), tuple(complaints), self._crashes, replans, trace)
+        return Report(self._seed, tuple(outcomes), tuple(complaints), self._crashes, self._replans, trace)
 
 
 async def _live(seed: int, profile: Profile) -> Report:
