@@ -6,27 +6,28 @@ is meant to read.
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 
 from protocol.errors import BatonError, EngineFailed, error_from_code
 
-MARK = re.compile(r"\[\[baton-failure (\[.*?\])\]\]")
+MARK = re.compile(r"\[\[baton-failure ([A-Za-z0-9_=-]+)\]\]")
 
 
 class StartFailure(Exception):
     """Raised by a replica's constructor in place of a BatonError."""
 
     def __init__(self, who: str, error: BatonError) -> None:
-        told = json.dumps([who, error.code, error.message])
-        super().__init__(f"[[baton-failure {told}]]")
+        told = base64.urlsafe_b64encode(json.dumps([who, error.code, error.message]).encode())
+        super().__init__(f"{who}: {error.message} [[baton-failure {told.decode()}]]")
 
 
 def find_failure(text: str) -> BatonError | None:
     """The error in a status text that a StartFailure went into, or None."""
     for told in reversed(MARK.findall(text)):
         try:
-            who, code, message = json.loads(told)
+            who, code, message = json.loads(base64.urlsafe_b64decode(told))
         except ValueError:
             continue
         return error_from_code(code, f"{who}: {message}")

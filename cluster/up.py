@@ -32,6 +32,7 @@ SHORT = {GATEWAY: "gateway", PREFILL: "prefill", DECODE: "decode"}
 def run_cluster(spec: Spec, folder: RunFolder, screen: Screen) -> None:
     """Starts the cluster, serves until Interrupted is raised, and leaves nothing behind. Raises one
     BatonError if it cannot start."""
+    raise_interrupts()
     _end_left_behind(folder)
     with folder.held():
         spec = prepared(spec)
@@ -58,7 +59,6 @@ def _end_left_behind(folder: RunFolder) -> None:
 @contextmanager
 def _session(spec: Spec, folder: RunFolder, run_id: str, screen: Screen) -> Iterator[RaySession]:
     """A session that ends with all its processes, whatever happens inside."""
-    raise_interrupts()
     keeper = start_keeper(run_id)
     session = RaySession(spec, folder, run_id)
     try:
