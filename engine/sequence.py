@@ -78,7 +78,7 @@ class Sequence:
     @property
     def full_need(self) -> int:
         """Blocks that the sequence holds when it reaches its limit. The last token's KV is never needed."""
-        longest = len(self.request.prompt) + max(self.until, self.generated)
+        longest = len(self.request.prompt) + self.until
         return self.blocks_for(max(longest - 1, len(self.tokens)))
 
     @property

@@ -171,6 +171,17 @@ def test_tail_of_a_prefix_is_evicted_first() -> None:
     assert found == [3, 2, 1, 0]
 
 
+def test_a_block_without_content_is_reused_before_a_cached_one() -> None:
+    """The cache shrinks only when nothing else is left, however long ago its blocks were used."""
+    pool = _pool(2)
+    cached, partial = pool.take(A, (), 2)
+    pool.publish(cached, CHAIN[0])
+    pool.give_back(A)
+    assert pool.take(B, (), 1) == [partial]
+    pool.give_back(B)
+    assert pool.take(B, (), 1) == [partial]
+
+
 def test_least_recently_used_prefix_is_evicted_first() -> None:
     """A hit makes a prefix young again."""
     pool = _pool(2)

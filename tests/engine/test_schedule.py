@@ -123,6 +123,40 @@ def test_youngest_is_preempted_and_nothing_admitted() -> None:
     assert [chunk.sequence for chunk in decided.chunks] == [old, middle]
 
 
+def _adopted(engine: Engine, name: str, max_tokens: int) -> Sequence:
+    """A sequence whose one block is full, so that its next token needs another."""
+    prompt = tuple(map(ord, (name * 4)[:4]))
+    sequence = engine.sequence(assignment(name, prompt, max_tokens, sent=(7,)), 1 << 30)
+    engine.pool.take(Owner.dest(TransferId(name)), (), 1)
+    engine.adopt(sequence, Owner.dest(TransferId(name)))
+    return sequence
+
+
+def test_what_was_planned_for_a_victim_goes_to_others() -> None:
+    """A sequence that had its part of the step and is then preempted gives back budget and new block."""
+    engine = modelled_engine(blocks=5, policy=SchedulePolicy(max_batch_tokens=2))
+    prefill = admitted(engine, assignment("p", (1, 2, 3, 4, 5, 6), 1))
+    step(engine)
+    victim, largest = _adopted(engine, "v", 3), _adopted(engine, "l", 9)
+    engine.pool.take(PIN, victim.blocks, 0)
+    decided = _decide(engine)
+    assert decided.preempted == (victim,)
+    assert [(chunk.sequence, chunk.count, chunk.grow) for chunk in decided.chunks] == [
+        (largest, 1, 1),
+        (prefill, 1, 0),
+    ]
+
+
+def test_preempted_sequence_is_the_first_to_come_back() -> None:
+    """Whoever lost its blocks goes before those that never ran."""
+    engine = modelled_engine(blocks=3)
+    victim, _ = _adopted(engine, "v", 3), _adopted(engine, "l", 9)
+    new = admitted(engine, assignment("new", (1,), 1))
+    engine.pool.take(PIN, (), 1)
+    step(engine)
+    assert engine.waiting == (victim, new)
+
+
 def test_largest_waits_for_transfers_and_keeps_its_blocks() -> None:
     """Where even preempting everyone gives no room, the largest sequence computes nothing and loses
     nothing; it goes on when a transfer lets go."""
