@@ -10,7 +10,8 @@ DECAY = 0.95
 
 @dataclass(frozen=True, slots=True)
 class CopyCost:
-    """What posts cost the machine that makes them: decayed sums of bytes and seconds."""
+    """What reads cost the machine that makes them: decayed sums of bytes and of seconds spent on them,
+    inside posts and in the transport's own threads."""
 
     bytes: float = 0.0
     seconds: float = 0.0
@@ -29,7 +30,7 @@ class CopyBudget:
     share: float = 0.1
     """Of a step's time."""
     max_posts: int = 16
-    """Bound where posting costs nothing here, because a network card or another thread copies."""
+    """Bound where reading costs nothing here, because a network card copies."""
 
     def bytes_for(self, cost: CopyCost, step_s: float, in_flight_bytes: int = 0) -> int:
         """Bytes that may be posted beside a step of `step_s` seconds, when `in_flight_bytes` are already.

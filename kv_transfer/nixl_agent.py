@@ -16,6 +16,7 @@ from typing import Any, NewType
 
 import numpy as np
 
+from kv_transfer.thread_cpu import cpu_seconds, thread_ids
 from kv_transfer.transport import ReadState
 from protocol.errors import TransferFailed
 
@@ -76,7 +77,9 @@ class NixlAgent:
         options = {"ucx_error_handling_mode": "peer"}
         if config:
             options["engine_config"] = config
+        before = thread_ids()
         self._backends = [self._agent.createBackend("UCX", options)]
+        self._progress = thread_ids() - before
         self._remote = ""
         self._lists: list[ListHandle] = []
 
@@ -123,6 +126,10 @@ class NixlAgent:
     def check(self, handle: TransferHandle) -> ReadState:
         """State of a posted read."""
         return self._state(self._agent.getXferStatus(handle))
+
+    def progress_cpu_s(self) -> float:
+        """CPU seconds of the agent's progress thread: over TCP that is where bytes are copied."""
+        return cpu_seconds(self._progress)
 
     def release(self, handle: TransferHandle) -> None:
         """Frees a handle. This cancels nothing: an unfinished read goes on landing."""

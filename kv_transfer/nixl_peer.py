@@ -44,6 +44,7 @@ class NixlPeer:
         self._lists: dict[bool, tuple[ListHandle, ListHandle]] = {}
         """Local and remote list; of generations: True, of blocks: False."""
         self._in_flight: list[NixlRead] = []
+        self._progress_s = 0.0
         self.cost = CopyCost()
         self.broken = False
         """No read can succeed any more; a new peer must be made."""
@@ -74,9 +75,7 @@ class NixlPeer:
         began = self._now()
         try:
             read.handle, state = agent.post_read(local, read.local_at, remote, read.remote_at)
-            if not read.of_generations:
-                size = len(read.remote_at) * self._arena.block_bytes
-                self.cost = self.cost.plus(size, self._now() - began)
+            read.post_s = self._now() - began
             self._settle(agent, read, state)
         except Exception as wrong:
             self._break(wrong)
@@ -132,7 +131,16 @@ class NixlPeer:
         if read.of_generations:
             read.numbers = tuple(self._staging[list(read.local_at)].tolist())
             self._free_places.extend(read.local_at)
+        else:
+            self._charge(agent, read)
         read.state = ReadState.DONE
+
+    def _charge(self, agent: NixlAgent, read: NixlRead) -> None:
+        """Counts what a read cost this machine: its post, and the progress thread's work since the last."""
+        worked = agent.progress_cpu_s()
+        seconds = read.post_s + worked - self._progress_s
+        self._progress_s = worked
+        self.cost = self.cost.plus(len(read.remote_at) * self._arena.block_bytes, seconds)
 
     def _break(self, why: Exception) -> None:
         worker = self._source.identity.worker

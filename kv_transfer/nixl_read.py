@@ -20,4 +20,6 @@ class NixlRead:
     state: ReadState = ReadState.PENDING
     handle: TransferHandle | None = None
     """Set while NIXL may still write."""
+    post_s: float = 0.0
+    """Seconds inside the post."""
     numbers: tuple[int, ...] = ()

@@ -67,7 +67,7 @@ class NixlTransport:
         return self._metadata
 
     def copy_cost(self) -> CopyCost:
-        """What posts cost here lately, over all peers."""
+        """What reads cost here lately, over all peers."""
         costs = [peer.cost for peer in self._peers.values()]
         return CopyCost(sum(cost.bytes for cost in costs), sum(cost.seconds for cost in costs))
 

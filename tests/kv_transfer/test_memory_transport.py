@@ -117,7 +117,7 @@ def test_faulty_reads_end_right_or_failed(seed: int, stall: float, fail: float) 
 
     async def outcomes() -> list[tuple[ReadState, bytes]]:
         dice = np.random.default_rng(seed)
-        rates = FaultRates(stall=stall, fail=fail, max_stall_s=3.0)
+        rates = FaultRates(stall=stall, fail=fail, max_stall_s=0.2)
         scene = MemoryScene(MemoryFabric(DrawnFates(lambda: float(dice.random()), rates)))
         source = await scene.start_source("plain", "1")
         scene.reader.connect(source.facts)

@@ -11,7 +11,7 @@ import pytest
 from kv_transfer.nixl_agent import ucx_config
 from kv_transfer.transport import ReadState
 from tests.kv_transfer.nixl_scene import NixlScene, Nursery
-from tests.kv_transfer.reading import end_of
+from tests.kv_transfer.reading import end_of, everything
 from tests.kv_transfer.transport_conformance import CHECKS
 from tests.kv_transfer.transport_races import RACES, Check
 
@@ -56,6 +56,18 @@ async def test_an_idle_transport_sleeps(nursery: Nursery) -> None:
     before = time.process_time()
     await asyncio.sleep(0.5)
     assert time.process_time() - before < 0.1
+    scene.close()
+
+
+async def test_reads_over_tcp_are_charged_where_they_are_copied(nursery: Nursery) -> None:
+    """A post over TCP returns at once; the budget still learns what the progress thread spent."""
+    scene = NixlScene(nursery, "NET_DEVICES=lo,TLS=tcp", hung_sources_answer=False)
+    source = (await scene.start_source("plain", "1")).facts
+    scene.reader.connect(source)
+    for _ in range(4):
+        assert await end_of(scene, scene.reader.read_blocks(source, everything(scene))) is ReadState.DONE
+    cost = scene.reader.copy_cost()
+    assert 0.1e9 < cost.bytes / cost.seconds < 20e9
     scene.close()
 
 
