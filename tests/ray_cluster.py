@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import tempfile
+import warnings
 from collections.abc import Iterator
 
 import pytest
@@ -45,3 +47,6 @@ def ray_cluster() -> Iterator[None]:
         )
         yield
         ray.shutdown()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)  # Ray drops its daemons without waiting
+            gc.collect()
