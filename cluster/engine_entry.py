@@ -14,7 +14,7 @@ from collections.abc import Callable
 from cluster.engine_config import EngineConfig
 from decode_worker.role import DecodeRole
 from engine.engine import Engine
-from engine.schedule import SchedulePolicy
+from engine.schedule import SchedulePolicy, StepOrder
 from engine.torch_runner.load_options import LoadOptions
 from engine.torch_runner.torch_runner import TorchRunner
 from kv_transfer.copy_budget import CopyBudget
@@ -52,7 +52,13 @@ def build_core(config: EngineConfig) -> WorkerCore:
         )
     )
     scheduling = config.scheduling
-    engine = Engine(runner, SchedulePolicy(scheduling.max_batch_tokens, scheduling.max_running))
+    policy = SchedulePolicy(
+        max_batch_tokens=scheduling.max_batch_tokens,
+        max_running=scheduling.max_running,
+        max_step_s=scheduling.max_step_ms / 1000.0,
+        order=StepOrder.PREFILL_FIRST if config.role == "prefill" else StepOrder.DECODE_FIRST,
+    )
+    engine = Engine(runner, policy)
     settings = NixlSettings(config=ucx_config(HOST, os.environ))
     transport = NixlTransport(config.identity, runner.arena, time.monotonic, settings)
     role = _builder(config.role)(config, engine, transport)

@@ -69,6 +69,9 @@ class SchedulingSpec:
 
     max_batch_tokens: Positive = 512
     max_running: Positive = 64
+    max_step_ms: Annotated[
+        int, Meta(ge=1, le=60_000, description="the longest step wanted, in ms", examples=[500])
+    ] = 500
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,8 @@ from engine.schedule import Admission, Chunk, SchedulePolicy, schedule
 from engine.sequence import Sequence, SequenceState
 from engine.step import Draw, Sampled, Slice, Step, StepResult
 from engine.step_hook import Progress
+from engine.step_times import StepTimes
+from engine.waiting_queue import WaitingQueue
 from protocol.errors import ContextOverflow, EngineFailed
 from protocol.ids import AttemptKey
 from protocol.messages import FinishReason
@@ -23,7 +25,8 @@ class Engine:
         self.pool = BlockPool(runner.arena.generations)
         self._policy = policy
         self._running: list[Sequence] = []
-        self._waiting: list[Sequence] = []
+        self._waiting = WaitingQueue()
+        self._times = StepTimes()
         self._ended: list[Sequence] = []
         self._by_key: dict[AttemptKey, Sequence] = {}
         self.step_s = 0.0
@@ -61,10 +64,7 @@ class Engine:
             raise ContextOverflow(f"{sequence.full_need} KV blocks are needed, there are {self.pool.total}")
         self._check_unknown(sequence.key)
         self._by_key[sequence.key] = sequence
-        place = len(self._waiting)
-        while place and self._waiting[place - 1].request.priority < sequence.request.priority:
-            place -= 1
-        self._waiting.insert(place, sequence)
+        self._waiting.arrive(sequence)
 
     def adopt(self, sequence: Sequence, holder: Owner) -> None:
         """Takes over the blocks of `holder`, which contain the KV of all tokens but the last.
@@ -79,6 +79,7 @@ class Engine:
         sequence.blocks = blocks
         sequence.computed = computed
         self._by_key[sequence.key] = sequence
+        self._waiting.tag(sequence)
         sequence.move(SequenceState.RUNNING)
         self._running.append(sequence)
         self._publish(sequence, 0)
@@ -101,7 +102,10 @@ class Engine:
 
     def plan(self) -> Step | None:
         """The next step, or None when nothing can be computed."""
-        decided = schedule(self._running, self._waiting, self.pool, self._policy, self.block_size)
+        waiting = self.waiting
+        decided = schedule(
+            self._running, waiting, self.pool, self._policy, self.block_size, self._prompt_budget()
+        )
         for victim in decided.preempted:
             self._preempt(victim)
         for admission in decided.admitted:
@@ -113,7 +117,7 @@ class Engine:
     def commit(self, step: Step, result: StepResult) -> list[Progress]:
         """Applies a finished step: KV counts as computed, full blocks become findable, tokens are
         appended, and sequences that are done leave the batch."""
-        self.step_s = result.seconds
+        self._measure(step, result.seconds)
         progress: list[Progress] = []
         for piece, sampled in zip(step.slices, result.sampled, strict=True):
             sequence = self._by_key.get(piece.key)
@@ -134,6 +138,18 @@ class Engine:
                 self._end(sequence)
             progress.append(Progress(sequence, sampled, finish, error))
         return progress
+
+    def _measure(self, step: Step, seconds: float) -> None:
+        self.step_s = seconds
+        decodes = sum(1 for piece in step.slices if len(piece.tokens) == 1)
+        tokens = sum(len(piece.tokens) for piece in step.slices)
+        self._times.observe(decodes, tokens - decodes, seconds)
+
+    def _prompt_budget(self) -> int:
+        """Prompt tokens that keep the next step within its target."""
+        policy = self._policy
+        decodes = sum(1 for sequence in self._running if sequence.uncomputed == 1)
+        return self._times.prompt_budget(decodes, policy.max_step_s, self.block_size, policy.max_batch_tokens)
 
     def check(self) -> None:
         """Raises EngineFailed if the blocks or the sequences do not add up."""
@@ -163,7 +179,7 @@ class Engine:
         sequence.computed = len(admission.hits) * self.block_size
         if sequence.cached is None:
             sequence.cached = sequence.computed
-        self._waiting.remove(sequence)
+        self._waiting.start(sequence)
         sequence.move(SequenceState.RUNNING)
         self._running.append(sequence)
         return _slice(sequence, admission.count)
@@ -174,7 +190,7 @@ class Engine:
         sequence.computed = 0
         sequence.move(SequenceState.WAITING)
         self._running.remove(sequence)
-        self._waiting.insert(0, sequence)
+        self._waiting.come_back(sequence)
 
     def _publish(self, sequence: Sequence, before: int) -> None:
         size = self.block_size
@@ -193,8 +209,10 @@ class Engine:
         self._ended.append(sequence)
 
     def _remove(self, sequence: Sequence) -> None:
-        queue = self._running if sequence.state is SequenceState.RUNNING else self._waiting
-        queue.remove(sequence)
+        if sequence.state is SequenceState.RUNNING:
+            self._running.remove(sequence)
+        else:
+            self._waiting.leave(sequence)
 
 
 def _slice(sequence: Sequence, count: int) -> Slice:

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
+from enum import Enum
 
 from engine.block_pool import BlockPool
 from engine.owner import OwnerKind
 from engine.sequence import Sequence
 from protocol.ids import BlockId
+
+
+class StepOrder(Enum):
+    """Who gets the budget of a step first, among those that run."""
+
+    DECODE_FIRST = "decode_first"
+    """A long prompt never stalls the batch."""
+    PREFILL_FIRST = "prefill_first"
+    """First tokens come soonest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +29,9 @@ class SchedulePolicy:
     """Tokens that one forward pass computes at most."""
     max_running: int = 64
     """Sequences that hold blocks at the same time."""
+    max_step_s: float = 0.5
+    """Prompt chunks are cut so that a step takes no longer than this, as far as was measured."""
+    order: StepOrder = StepOrder.DECODE_FIRST
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +64,22 @@ class Schedule:
 
 
 def schedule(
-    running: Seq[Sequence], waiting: Seq[Sequence], pool: BlockPool, policy: SchedulePolicy, block_size: int
+    running: Seq[Sequence],
+    waiting: Seq[Sequence],
+    pool: BlockPool,
+    policy: SchedulePolicy,
+    block_size: int,
+    prompt_budget: int | None = None,
 ) -> Schedule:
-    """Running sequences first, in order of admission, those that decode before those that still
-    compute their prompt, so that a long prompt never stalls the batch; then waiting ones, in order.
+    """Running sequences first, by the policy's order and then by admission; then waiting ones, in order.
 
-    Without room the youngest running sequence is preempted, but never the largest one, so the
-    batch always drains. Nothing is admitted in a step that preempts. Changes nothing.
+    Of the budget, at most `prompt_budget` tokens go to prompts (None: all may). Without room the
+    running sequence with the highest tag (the youngest, of equals) is preempted, but never the
+    largest one, so the batch always drains. Nothing is admitted in a step that preempts. Changes nothing.
     """
-    draft = _Draft(running, pool, policy.max_batch_tokens)
-    for sequence in sorted(running, key=lambda s: s.uncomputed > 1):
+    draft = _Draft(running, pool, policy.max_batch_tokens, prompt_budget)
+    prompts_last = policy.order is StepOrder.DECODE_FIRST
+    for sequence in sorted(running, key=lambda s: (s.uncomputed > 1) is prompts_last):
         draft.continue_with(sequence)
     admitted: list[Admission] = []
     if waiting and not draft.preempted:
@@ -72,19 +91,22 @@ def schedule(
 class _Draft:
     """A step being put together: what is left of the budget and of the pool."""
 
-    def __init__(self, running: Seq[Sequence], pool: BlockPool, budget: int) -> None:
+    def __init__(
+        self, running: Seq[Sequence], pool: BlockPool, budget: int, prompt_budget: int | None
+    ) -> None:
         self._running = running
         self._pool = pool
         self._protected = max(running, key=lambda s: s.full_need, default=None)
         self._dropped: dict[BlockId, int] = {}
         self.budget = budget
+        self._prompt_budget = budget if prompt_budget is None else prompt_budget
         self.free = pool.available
         self.chunks: dict[int, Chunk] = {}
         self.preempted: list[Sequence] = []
 
     def continue_with(self, sequence: Sequence) -> None:
         """Adds the next chunk of a running sequence, preempting others if it needs room."""
-        count = min(sequence.uncomputed, self.budget)
+        count = self.affordable(sequence.uncomputed)
         if count == 0 or sequence in self.preempted:
             return
         grow = max(0, sequence.blocks_for(sequence.computed + count) - len(sequence.blocks))
@@ -96,20 +118,32 @@ class _Draft:
             if victim is sequence:
                 return
         self.free -= grow
-        self.budget -= count
+        self.spend(count, sequence.uncomputed)
         self.chunks[id(sequence)] = Chunk(sequence, count, grow)
 
+    def affordable(self, uncomputed: int) -> int:
+        """How many of a sequence's uncomputed tokens fit into the step; a single one is a decode."""
+        if uncomputed == 1:
+            return min(1, self.budget)
+        return min(uncomputed, self.budget, self._prompt_budget)
+
+    def spend(self, count: int, uncomputed: int) -> None:
+        """Takes tokens of a sequence from the budget; a negative count gives them back."""
+        self.budget -= count
+        if uncomputed > 1:
+            self._prompt_budget -= count
+
     def _victim(self) -> Sequence | None:
-        for candidate in reversed(self._running):
-            if candidate is not self._protected and candidate not in self.preempted:
-                return candidate
-        return None
+        candidates = [
+            one for one in reversed(self._running) if one is not self._protected and one not in self.preempted
+        ]
+        return max(candidates, key=lambda one: one.tag, default=None)
 
     def _preempt(self, victim: Sequence) -> None:
         self.preempted.append(victim)
         chunk = self.chunks.pop(id(victim), None)
         if chunk is not None:
-            self.budget += chunk.count
+            self.spend(-chunk.count, victim.uncomputed)
             self.free += chunk.grow
         for block in victim.blocks:
             self._dropped[block] = self._dropped.get(block, 0) + 1
@@ -131,16 +165,17 @@ def _admit(
     admitted: list[Admission] = []
     for sequence in waiting:
         largest = max(largest, sequence.full_need)
-        if len(admitted) >= places or draft.budget == 0 or stuck + largest > pool.total:
+        if len(admitted) >= places or stuck + largest > pool.total:
             break
         hits = pool.match(sequence.findable)
+        uncomputed = len(sequence.tokens) - len(hits) * block_size
+        count = draft.affordable(uncomputed)
         revived = [b for b in hits if pool.refs(b) == 0 and b not in claimed]
         fresh = sequence.blocks_for(len(sequence.tokens)) - len(hits)
-        if fresh + len(revived) > draft.free:
+        if count == 0 or fresh + len(revived) > draft.free:
             break
         claimed.update(revived)
         draft.free -= fresh + len(revived)
-        count = min(len(sequence.tokens) - len(hits) * block_size, draft.budget)
-        draft.budget -= count
+        draft.spend(count, uncomputed)
         admitted.append(Admission(sequence, tuple(hits), fresh, count))
     return admitted

@@ -42,6 +42,7 @@ class Sequence:
         "limit",
         "request",
         "state",
+        "tag",
         "tokens",
         "until",
     )
@@ -61,6 +62,8 @@ class Sequence:
         self.limit = self.request.max_tokens
         self.until = min(until, self.limit)
         self.state = SequenceState.WAITING
+        self.tag = 0.0
+        """Its place among all sequences: the lowest starts first, the highest is preempted first."""
         self.block_size = block_size
         self._root = chain_root(fingerprint, self.request.salt)
         self.extend_hashes()

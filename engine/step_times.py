@@ -1,0 +1,53 @@
+"""How long steps take, learnt from the steps themselves; and how many prompt tokens fit beside a batch."""
+
+from __future__ import annotations
+
+WEIGHT = 0.2
+"""Of a new measurement in the running average."""
+MIN_PROMPT_TOKENS = 16
+"""Smaller chunks say nothing about the cost of a prompt token."""
+
+
+class StepTimes:
+    """Predicts seconds = decode_s(batch) + prompt tokens x token_s.
+
+    Decode is measured by batch size, in classes that double (a step is bound by reading the weights,
+    so it grows slowly); the cost of a prompt token is what a mixed step took beyond that.
+    """
+
+    def __init__(self) -> None:
+        self._decode_s: dict[int, float] = {}
+        self._token_s = 0.0
+
+    @property
+    def token_s(self) -> float:
+        """Seconds of one prompt token; 0 while unknown."""
+        return self._token_s
+
+    def observe(self, decodes: int, prompt_tokens: int, seconds: float) -> None:
+        """Learns from one finished step of `decodes` single tokens and `prompt_tokens` more."""
+        if prompt_tokens == 0 and decodes:
+            known = self._decode_s.get(decodes.bit_length(), seconds)
+            self._decode_s[decodes.bit_length()] = known + WEIGHT * (seconds - known)
+        elif prompt_tokens >= MIN_PROMPT_TOKENS:
+            measured = max(0.0, seconds - self.decode_s(decodes)) / prompt_tokens
+            known = self._token_s or measured
+            self._token_s = known + WEIGHT * (measured - known)
+
+    def decode_s(self, decodes: int) -> float:
+        """Predicted seconds of a step that only decodes: of the nearest batch size that was seen."""
+        if decodes == 0 or not self._decode_s:
+            return 0.0
+        size = decodes.bit_length()
+        return self._decode_s[min(self._decode_s, key=lambda seen: (abs(seen - size), seen))]
+
+    def prompt_budget(self, decodes: int, max_step_s: float, least: int, most: int) -> int:
+        """Prompt tokens that fit into a step of at most `max_step_s` beside `decodes` sequences.
+
+        Between `least`, so that prompts always advance, and `most`, which is also the answer while
+        nothing has been measured.
+        """
+        if self._token_s == 0.0:
+            return most
+        room = (max_step_s - self.decode_s(decodes)) / self._token_s
+        return max(least, min(most, int(room)))

@@ -1,0 +1,74 @@
+"""Chunks are cut so that a mixed step stays within its target, as far as was measured."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.engine import Engine
+from engine.modelled_runner import StepCost
+from engine.schedule import SchedulePolicy
+from engine.step_times import StepTimes
+from tests.engine.modelled import assignment, modelled_engine
+
+COST = StepCost()
+
+
+def seconds(decodes: int, prompt: int) -> float:
+    """What a step of this shape takes in the model of the tests."""
+    return 0.02 + 0.0005 * decodes + 0.001 * prompt
+
+
+def test_without_measurements_the_whole_budget_is_used() -> None:
+    """A fresh engine does not guess."""
+    assert StepTimes().prompt_budget(4, 0.1, 16, 512) == 512
+
+
+@given(st.integers(1, 32), st.integers(16, 512), st.floats(0.05, 1.0))
+def test_a_mixed_step_stays_within_its_target(decodes: int, prompt: int, target: float) -> None:
+    """Once both kinds of step were seen, the predicted step is no longer than the target, unless
+    the least chunk alone is."""
+    times = StepTimes()
+    for _ in range(50):
+        times.observe(decodes, 0, seconds(decodes, 0))
+        times.observe(decodes, prompt, seconds(decodes, prompt))
+    budget = times.prompt_budget(decodes, target, 16, 512)
+    assert 16 <= budget <= 512
+    assert seconds(decodes, budget) <= target * 1.01 or budget == 16
+
+
+@given(st.lists(st.tuples(st.integers(0, 64), st.integers(0, 600), st.floats(0.0, 2.0)), max_size=40))
+def test_whatever_was_measured_the_budget_is_within_its_bounds(steps: list[tuple[int, int, float]]) -> None:
+    """Odd measurements never stop prompts, nor lift the ceiling."""
+    times = StepTimes()
+    for decodes, prompt, took in steps:
+        times.observe(decodes, prompt, took)
+    assert 16 <= times.prompt_budget(8, 0.5, 16, 512) <= 512
+
+
+def test_an_engine_learns_to_cut_prompts_beside_a_batch() -> None:
+    """A long prompt beside running sequences is chunked to `max_step_s`."""
+    policy = SchedulePolicy(max_batch_tokens=512, max_step_s=COST.base_s + 0.003)
+    engine = modelled_engine(400, 4, policy)
+    engine.admit(engine.sequence(assignment("decoder", tuple(range(20)), max_tokens=200), 200))
+    for _ in range(20):
+        play(engine)
+    engine.admit(engine.sequence(assignment("first", tuple(range(400)), max_tokens=1), 1))
+    while len(engine.running) + len(engine.waiting) > 1:
+        play(engine)
+    engine.admit(engine.sequence(assignment("second", tuple(range(500, 900)), max_tokens=1), 1))
+    longest = 0.0
+    while len(engine.running) + len(engine.waiting) > 1:
+        longest = max(longest, play(engine))
+    assert longest <= policy.max_step_s * 1.1
+
+
+def play(engine: Engine) -> float:
+    """One step; returns its seconds."""
+    step = engine.plan()
+    if step is None:
+        return 0.0
+    pending = engine.runner.launch(step)
+    engine.commit(step, pending.result())
+    engine.release_ended()
+    return pending.seconds
