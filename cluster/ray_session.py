@@ -10,7 +10,9 @@ import logging
 import os
 import secrets
 import threading
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from cluster.deployments import APP
 from cluster.preflight import free_port
@@ -31,6 +33,10 @@ def on_one_machine(spec: Spec) -> Spec:
         replace(pool, resources={}, labels={}) for pool in (spec.pools.prefill, spec.pools.decode)
     )
     return replace(spec, pools=PoolsSpec(prefill, decode))
+
+
+def _running(replicas: Mapping[Any, int]) -> int:
+    return sum(count for state, count in replicas.items() if state.value == "RUNNING")
 
 
 class RaySession:
@@ -72,12 +78,9 @@ class RaySession:
         # Behind direct ingress Serve keeps one proxy of its own, which nobody needs to find.
         port = gateway.port if gateway.replicas > 1 else free_port("127.0.0.1")
         serve.start(proxy_location="HeadOnly", http_options={"host": gateway.host, "port": port})
+        app = build_app(on_one_machine(self._spec), str(self._folder.logs))
         serve.run_many(
-            [
-                serve.RunTarget(
-                    build_app(on_one_machine(self._spec), str(self._folder.logs)), name=APP, route_prefix="/"
-                )
-            ],
+            [serve.RunTarget(app, name=APP, route_prefix="/", logging_config={"enable_access_log": False})],
             wait_for_ingress_deployment_creation=False,
             wait_for_applications_running=False,
         )
@@ -85,20 +88,17 @@ class RaySession:
     def replicas(self) -> dict[str, int]:
         """Running replicas by deployment. Raises the BatonError of a replica that could not start."""
         from ray import serve
-        from ray.serve._private.common import DeploymentStatusTrigger, ReplicaState
         from ray.serve.schema import ApplicationStatus
 
         app = serve.status().applications.get(APP)
         if app is None:
             return {}
         for deployment in app.deployments.values():
-            if deployment.status_trigger == DeploymentStatusTrigger.REPLICA_STARTUP_FAILED:
+            if deployment.status_trigger.value == "REPLICA_STARTUP_FAILED":
                 raise find_failure(deployment.message) or last_line(deployment.message)
         if app.status == ApplicationStatus.DEPLOY_FAILED:
             raise last_line(app.message)
-        return {
-            name: one.replica_states.get(ReplicaState.RUNNING, 0) for name, one in app.deployments.items()
-        }
+        return {name: _running(one.replica_states) for name, one in app.deployments.items()}
 
     def stop(self) -> None:
         """Ends the application, then Serve, then Ray. Never raises, and takes at most SERVE_STOP_S plus

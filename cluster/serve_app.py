@@ -22,7 +22,7 @@ from cluster.spec import PoolSpec, Spec
 from cluster.start_failure import StartFailure
 from cluster.worker_entry import LOAD_DEADLINE_S, WorkerPlace, build_worker
 from gateway.door.http_door import HttpDoor
-from protocol.errors import BatonError
+from protocol.errors import BatonError, WorkerLost
 
 STOP_GRACE_S = 2.0
 HEALTH_PERIOD_S = 2.0
@@ -43,6 +43,10 @@ class WorkerReplica:
         try:
             self._worker = build_worker(spec, place, open_directory(spec))
             await self._worker.start(LOAD_DEADLINE_S)
+        except WorkerLost as silent:
+            raise StartFailure(
+                place.worker, WorkerLost(f"{silent.message}; its log is {place.log}")
+            ) from silent
         except BatonError as wrong:
             raise StartFailure(place.worker, wrong) from wrong
         self._watch = asyncio.get_running_loop().create_task(self._end_with_engine())

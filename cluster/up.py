@@ -110,8 +110,8 @@ def _announce(spec: Spec, screen: Screen) -> None:
     screen.say("  baton chat\n")
     if spec.gateway.replicas > 1:
         screen.say(
-            f"HAProxy balances over {spec.gateway.replicas} gateways; it listens on all interfaces of this "
-            "machine, and so do its statistics and metrics.\n"
+            f"HAProxy balances over {spec.gateway.replicas} gateways. Its pages of statistics and metrics "
+            "are on all interfaces of this machine: mind the firewall.\n"
         )
     screen.say("Ctrl-C stops the cluster.")
 

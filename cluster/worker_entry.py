@@ -38,6 +38,11 @@ class WorkerPlace:
         """The place's name: it survives a restart."""
         return WorkerId(f"{self.role}-{self.rank}")
 
+    @property
+    def log(self) -> Path | None:
+        """The file that its engine's output goes to."""
+        return Path(self.log_folder) / f"{self.worker}.log" if self.log_folder else None
+
 
 def build_worker(spec: Spec, place: WorkerPlace, directory: Directory) -> WorkerServer:
     """One worker in a new life; it is not started. To be called in its event loop."""
@@ -77,7 +82,7 @@ def engine_command(spec: Spec, pool: PoolSpec, place: WorkerPlace, identity: Wor
         argv=(sys.executable, "-m", "cluster.engine_entry", config.to_json()),
         environment=(("OMP_NUM_THREADS", str(threads)), ("PYTHONPATH", path)),
         cores=cores,
-        log=Path(place.log_folder) / f"{place.worker}.log" if place.log_folder else None,
+        log=place.log,
     )
 
 

@@ -1,0 +1,80 @@
+"""The contract with the parts of Ray that are not documented: a new Ray is checked here first."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cluster.ray_private import UnsupportedRay, require_verified_ray, serve_environment
+from cluster.spec import GatewaySpec
+
+PRINT_CONSTANTS = """
+import json, sys
+from ray.serve._private import constants
+print(json.dumps({name: getattr(constants, name) for name in json.loads(sys.argv[1])}))
+"""
+
+
+def as_written(value: object) -> str:
+    """How a constant would be set."""
+    if isinstance(value, bool):
+        return str(int(value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def understood(environment: dict[str, str]) -> dict[str, object]:
+    """What Serve makes of the variables, by the names of its constants."""
+    done = subprocess.run(
+        [sys.executable, "-c", PRINT_CONSTANTS, json.dumps(list(environment))],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    result: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
+    return result
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_serve_understands_every_variable(replicas: int) -> None:
+    """Each variable that we set has a constant of its name, with the value that we meant."""
+    gateway = GatewaySpec(port=8123, replicas=replicas)
+    wanted = serve_environment(gateway, Path("/run"), lambda _host: 9999)
+    for name, value in understood(wanted).items():
+        assert as_written(value) == wanted[name], name
+
+
+def test_one_port_is_in_the_range_of_direct_ingress() -> None:
+    """Serve hands out ports from a range that is open at its end, so ours is the only one."""
+    from ray.serve._private.node_port_manager import PortAllocator
+
+    allocator = PortAllocator(8123, 8124, "HTTP", "node")
+    assert allocator.allocate("first") == 8123
+    with pytest.raises(Exception, match="No available ports"):
+        allocator.allocate("second")
+
+
+def test_patched_names_exist() -> None:
+    """The two names that are replaced are there and are used where we think."""
+    from ray._private import ray_constants, services
+    from ray.serve._private import replica
+
+    assert ray_constants.ENABLE_RAY_CLUSTER is True
+    assert "ray_constants.ENABLE_RAY_CLUSTER" in inspect.getsource(services.get_node_ip_address)
+    assert 'add_port_to_grpc_server(self._server, "[::]:0")' in inspect.getsource(replica)
+
+
+def test_other_ray_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Ray that this was not verified with is refused by version, before anything starts."""
+    import ray
+
+    require_verified_ray()
+    monkeypatch.setattr(ray, "__version__", "2.61.0")
+    with pytest.raises(UnsupportedRay, match=r"2\.61\.0 is installed"):
+        require_verified_ray()
