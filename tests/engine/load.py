@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from engine.engine import Engine
 from engine.modelled_runner import expected_tokens
-from engine.schedule import SchedulePolicy
+from engine.schedule import SchedulePolicy, StepOrder
 from protocol.request import Assignment
 from protocol.sampling import Sampling
 from tests.engine.modelled import GREEDY, VOCABULARY, answer, assignment, modelled_engine
@@ -71,6 +71,7 @@ def random_arrival(random: Random, number: int) -> Arrival:
         max_tokens,
         sampling=sampling,
         salt=random.choice((b"", b"", b"", b"other tenant")),
+        tenant=random.choice(("default", "default", "another")),
         priority=random.choice((0, 0, 0, 1, 2)),
         stop_tokens=(random.choice(whole),) if random.random() < 0.2 else (),
     )
@@ -93,7 +94,12 @@ def random_load(random: Random) -> Load:
     size = random.randint(1, 4)
     longest = max(len(one.assignment.request.prompt) + len(one.answer) for one in arrivals)
     blocks = -(-longest // size) + random.choice((-2, 0, 1, 3, 6, 12, 20))
-    policy = SchedulePolicy(random.choice((1, 4, 12, 60)), random.choice((1, 4, 12, 12)))
+    policy = SchedulePolicy(
+        max_batch_tokens=random.choice((1, 4, 12, 60)),
+        max_running=random.choice((1, 4, 12, 12)),
+        max_step_s=random.choice((0.5, 0.0046)),
+        order=random.choice(tuple(StepOrder)),
+    )
     return Load(max(2, blocks), size, policy, arrivals)
 
 

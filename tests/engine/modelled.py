@@ -36,6 +36,7 @@ def assignment(
     *,
     sampling: Sampling = GREEDY,
     salt: bytes = b"",
+    tenant: str = "default",
     priority: int = 0,
     stop_tokens: tuple[int, ...] = (),
     sent: tuple[int, ...] = (),
@@ -50,6 +51,7 @@ def assignment(
         max_tokens=max_tokens,
         stop_tokens=stop_tokens,
         salt=salt,
+        tenant=tenant,
         priority=priority,
     )
     return Assignment(request, attempt, sent, 60.0)

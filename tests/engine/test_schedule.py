@@ -6,7 +6,7 @@ from hypothesis import given, settings
 
 from engine.engine import Engine
 from engine.owner import Owner, OwnerKind
-from engine.schedule import Schedule, SchedulePolicy, schedule
+from engine.schedule import Admission, Schedule, SchedulePolicy, StepOrder, schedule
 from engine.sequence import Sequence
 from protocol.ids import AttemptKey, RequestId, TransferId
 from tests.engine.drive import STUCK, Drive
@@ -45,10 +45,24 @@ def _is_fair(engine: Engine, decided: Schedule) -> None:
     kept = [one for one in engine.running if one not in decided.preempted]
     assert not kept or max(one.full_need for one in kept) == largest
     assert not (decided.preempted and decided.admitted)
+    prompts_last = engine.policy.order is StepOrder.DECODE_FIRST
     chunked = [chunk.sequence for chunk in decided.chunks]
-    if any(one.uncomputed > 1 for one in chunked):
-        idle = [one for one in kept if one.uncomputed == 1 and one not in chunked]
-        assert all(one.full_need == largest for one in idle), "a prompt is computed before a token"
+    if any((one.uncomputed > 1) is prompts_last for one in chunked):
+        idle = [one for one in kept if (one.uncomputed == 1) is prompts_last and one not in chunked]
+        assert all(one.full_need == largest for one in idle), "who goes last went before others"
+
+
+def _is_within_prompt_budget(engine: Engine, budget: int) -> None:
+    decided = schedule(
+        engine.running, engine.waiting, engine.pool, engine.policy, engine.block_size, prompt_budget=budget
+    )
+    chunks = [chunk.count for chunk in decided.chunks if chunk.sequence.uncomputed > 1]
+    starts = [one.count for one in decided.admitted if _left(engine, one) > 1]
+    assert sum((*chunks, *starts)) <= budget
+
+
+def _left(engine: Engine, admission: Admission) -> int:
+    return len(admission.sequence.tokens) - len(admission.hits) * engine.block_size
 
 
 def _goes_on(engine: Engine, decided: Schedule) -> None:
@@ -72,12 +86,13 @@ def test_deciding_changes_nothing(load: Load) -> None:
 @settings(max_examples=100)
 @given(LOADS)
 def test_every_decision_of_a_load_is_sound(load: Load) -> None:
-    """The budget and the number of places hold; the largest running sequence stays, tokens go before
-    prompts, nobody overtakes; and somebody always goes on unless transfers hold the blocks."""
+    """The budgets and the number of places hold; the largest running sequence stays, tokens and prompts
+    go in the policy's order, nobody overtakes; and somebody goes on unless transfers hold the blocks."""
 
     def watch(engine: Engine) -> None:
         decided = _decide(engine)
         _is_within_bounds(engine, decided)
+        _is_within_prompt_budget(engine, 3)
         _is_fair(engine, decided)
         _goes_on(engine, decided)
 
