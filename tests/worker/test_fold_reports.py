@@ -1,0 +1,56 @@
+"""Folding of reports: one frame an engine step and gateway, and nothing out of order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence as Seq
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from protocol.ids import AttemptKey, Incarnation, RequestId, WorkerId, WorkerIdentity
+from protocol.mail import Dial, EngineOutbox, Outbound, PeerId
+from protocol.messages import Admitted, LoadReport, StepReport, TokenDelta, WorkerAddress
+from worker.core import fold_reports
+
+IDENTITY = WorkerIdentity(WorkerId("w"), Incarnation("i"))
+
+
+def _load(steps: int) -> LoadReport:
+    return LoadReport(0, 0, 0, 0, 0, (), steps, 0.0, 0.0)
+
+
+DELTAS = st.integers(0, 99).map(lambda n: TokenDelta(AttemptKey(RequestId(str(n)), 0), 0, (n,)))
+REPORTS = st.builds(
+    StepReport, st.lists(DELTAS, max_size=3).map(tuple), st.none() | st.integers(0, 99).map(_load)
+)
+OTHERS = st.integers(0, 99).map(lambda n: Admitted(AttemptKey(RequestId(str(n)), 0), 0))
+DIALS = st.integers(-9, -1).map(lambda n: Dial(PeerId(n), WorkerAddress(IDENTITY, "h", 1)))
+MAIL = st.lists(st.builds(Outbound, st.integers(1, 3).map(PeerId), REPORTS | OTHERS) | DIALS, max_size=12)
+
+
+def _reports(mail: Seq[EngineOutbox], peer: PeerId) -> list[StepReport]:
+    ours = [one.frame for one in mail if isinstance(one, Outbound) and one.peer == peer]
+    return [frame for frame in ours if isinstance(frame, StepReport)]
+
+
+def _is_report(mail: EngineOutbox) -> bool:
+    return isinstance(mail, Outbound) and isinstance(mail.frame, StepReport)
+
+
+@given(MAIL)
+def test_folding_makes_one_report_a_peer_and_keeps_the_order(mail: list[EngineOutbox]) -> None:
+    """Each peer gets all its deltas in order and its newest load, in one frame that comes after
+    everything it was sent before its last report; all other mail stays as it is, in order."""
+    folded = fold_reports(mail)
+    assert [one for one in folded if not _is_report(one)] == [one for one in mail if not _is_report(one)]
+    for peer in map(PeerId, (1, 2, 3)):
+        before, after = _reports(mail, peer), _reports(folded, peer)
+        assert len(after) == min(1, len(before))
+        for report in after:
+            assert report.deltas == tuple(delta for one in before for delta in one.deltas)
+            loads = [one.load for one in before if one.load is not None]
+            assert report.load == (loads[-1] if loads else None)
+            behind = folded[folded.index(Outbound(peer, report)) + 1 :]
+            last = max(place for place, one in enumerate(mail) if one == Outbound(peer, before[-1]))
+            rest = [one for one in mail[last + 1 :] if not _is_report(one)]
+            assert [one for one in behind if not _is_report(one)] == rest
