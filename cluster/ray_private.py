@@ -6,7 +6,8 @@ before it is called: Serve reads its environment when it is imported.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import socket
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from cluster.spec import GatewaySpec
@@ -84,3 +85,23 @@ def keep_replica_on_loopback() -> None:
     name = "add_port_to_grpc_server"
     add_port: Callable[[object, str], int] = getattr(replica, name)
     setattr(replica, name, lambda server, _address: add_port(server, "127.0.0.1:0"))
+
+
+def let_gateway_take_its_port_over() -> None:
+    """Makes direct ingress listen with SO_REUSEADDR. To be called in the gateway's constructor.
+
+    Without it a gateway that follows a killed one cannot bind while connections of the first linger
+    in the kernel, and Serve then bars the port for ever.
+    """
+    from ray.serve._private import http_util, replica
+
+    name = "start_asgi_http_server"
+    start: Callable[..., Awaitable[object]] = getattr(replica, name)
+    setattr(replica, name, lambda *args, **options: start(*args, **{**options, "enable_so_reuseport": True}))
+    # Not SO_REUSEPORT: two gateways must never share a port unnoticed.
+    http_util.set_socket_reuse_port = _reuse_address
+
+
+def _reuse_address(sock: socket.socket) -> bool:
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    return True

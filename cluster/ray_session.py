@@ -24,7 +24,8 @@ from cluster.start_failure import find_failure, last_line
 
 OBJECT_STORE_BYTES = 80 << 20
 """The smallest that Ray takes: nothing of ours goes through it."""
-SERVE_STOP_S = 5.0
+SERVE_STOP_S = 3.5
+"""Answers that are being streamed may go on for this long; then they are cut."""
 
 
 def on_one_machine(spec: Spec) -> Spec:
@@ -36,7 +37,8 @@ def on_one_machine(spec: Spec) -> Spec:
 
 
 def _running(replicas: Mapping[Any, int]) -> int:
-    return sum(count for state, count in replicas.items() if state.value == "RUNNING")
+    """Serve's keys are states or their names; a state equals its name."""
+    return replicas.get("RUNNING", 0)
 
 
 class RaySession:
@@ -94,7 +96,7 @@ class RaySession:
         if app is None:
             return {}
         for deployment in app.deployments.values():
-            if deployment.status_trigger.value == "REPLICA_STARTUP_FAILED":
+            if deployment.status_trigger == "REPLICA_STARTUP_FAILED":
                 raise find_failure(deployment.message) or last_line(deployment.message)
         if app.status == ApplicationStatus.DEPLOY_FAILED:
             raise last_line(app.message)

@@ -17,7 +17,7 @@ from ray.serve import Application
 from cluster.deployments import DECODE, GATEWAY, PREFILL
 from cluster.directories import open_directory
 from cluster.gateway_entry import GatewayApp, build_gateway
-from cluster.ray_private import keep_replica_on_loopback
+from cluster.ray_private import keep_replica_on_loopback, let_gateway_take_its_port_over
 from cluster.spec import PoolSpec, Spec
 from cluster.start_failure import StartFailure
 from cluster.worker_entry import LOAD_DEADLINE_S, WorkerPlace, build_worker
@@ -75,6 +75,7 @@ class GatewayReplica:
     def __init__(self, spec: Spec, *_pools: object) -> None:
         """`_pools`: handles that only make Serve deploy the pools with the gateway."""
         keep_replica_on_loopback()
+        let_gateway_take_its_port_over()
         self._spec = spec
         self._gateway: GatewayApp | None = None
 

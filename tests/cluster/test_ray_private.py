@@ -61,12 +61,14 @@ def test_one_port_is_in_the_range_of_direct_ingress() -> None:
 
 
 def test_patched_names_exist() -> None:
-    """The two names that are replaced are there and are used where we think."""
+    """The names that are replaced are there and are used where we think."""
     from ray._private import ray_constants, services
-    from ray.serve._private import replica
+    from ray.serve._private import http_util, replica
 
     assert ray_constants.ENABLE_RAY_CLUSTER is True
     assert "ray_constants.ENABLE_RAY_CLUSTER" in inspect.getsource(services.get_node_ip_address)
+    assert "    set_socket_reuse_port(sock)" in inspect.getsource(http_util.start_asgi_http_server)
+    assert "await start_asgi_http_server(" in inspect.getsource(replica)
     assert 'add_port_to_grpc_server(self._server, "[::]:0")' in inspect.getsource(replica)
 
 

@@ -159,9 +159,12 @@ def test_killed_prefill_engine_fails_no_request(baton: BatonProcess) -> None:
 
 
 def test_killed_gateway_comes_back_on_its_port(baton: BatonProcess) -> None:
-    """When the only gateway is killed, another one takes over the same endpoint."""
-    kill_with(baton, "ServeReplica:baton:Gateway")
-    assert eventually(lambda: answers(baton), MEND_S)
+    """When the only gateway is killed, another one takes over the same endpoint, although a client
+    still holds its connection to the first."""
+    with httpx.Client() as idle:
+        assert idle.get(f"{baton.endpoint}/health").status_code == 200
+        kill_with(baton, "ServeReplica:baton:Gateway")
+        assert eventually(lambda: answers(baton), MEND_S)
 
 
 def test_ctrl_c_leaves_nothing(baton: BatonProcess) -> None:
