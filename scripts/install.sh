@@ -21,14 +21,16 @@ pip_install() { .venv/bin/python -m pip install --quiet --disable-pip-version-ch
 
 python="$(find_python)"
 if ! .venv/bin/python -c '' 2>/dev/null; then
-    say "[1/3] making .venv with $("$python" --version)"
+    say "[1/4] making .venv with $("$python" --version)"
     "$python" -m venv --clear .venv
 else
-    say "[1/3] .venv is there"
+    say "[1/4] .venv is there"
 fi
-say "[2/3] installing torch"
+say "[2/4] installing torch"
 # First and alone: an exact version finds a plain CPU build, which a range in another package may not.
 pip_install "$(grep '^torch==' constraints.txt)"
-say "[3/3] installing Baton and what it needs (a minute or two)"
+say "[3/4] installing Baton and what it needs (a minute or two)"
 pip_install -e '.[dev]'
+say "[4/4] building the native kernels for this CPU"
+.venv/bin/python -m engine.torch_runner.build_native
 say "ready"

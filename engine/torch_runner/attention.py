@@ -1,6 +1,6 @@
 """Paged attention on torch: pages are gathered into scratch memory, then SDPA runs on them.
 
-A native operator can take the place of TorchAttention: it needs the same call, layer and plan.
+It runs where the native kernels cannot be built.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from engine.torch_runner.attention_call import AttentionCall
 from engine.torch_runner.attention_plan import AttentionPlan, ChunkSpan, DecodeGroup, PageTable
 from engine.torch_runner.kv_pool import LayerKv, PagedTensor
+from engine.torch_runner.packed_batch import PackedBatch
 from engine.torch_runner.scratch import Scratch
 
 TILE_SCORES = 1 << 23
@@ -21,6 +22,10 @@ TILE_SCORES = 1 << 23
 
 class Attention(Protocol):
     """The seam of attention backends."""
+
+    def write(self, call: AttentionCall, layer: LayerKv, batch: PackedBatch) -> None:
+        """Puts K and V of the call into their slots."""
+        ...
 
     def attend(self, call: AttentionCall, layer: LayerKv, plan: AttentionPlan) -> torch.Tensor:
         """[N, Hq, Dv]. K and V of the call are in `layer` already."""
@@ -33,6 +38,11 @@ class TorchAttention:
     def __init__(self) -> None:
         self._keys = Scratch()
         self._values = Scratch()
+
+    def write(self, call: AttentionCall, layer: LayerKv, batch: PackedBatch) -> None:
+        """Puts K and V of the call into their slots."""
+        layer.key.slots[batch.write_blocks, :, batch.write_offsets] = call.key.transpose(0, 1)
+        layer.value.slots[batch.write_blocks, :, batch.write_offsets] = call.value.transpose(0, 1)
 
     def attend(self, call: AttentionCall, layer: LayerKv, plan: AttentionPlan) -> torch.Tensor:
         """Every slice of the step, each over its own blocks only."""

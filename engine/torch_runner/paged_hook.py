@@ -24,7 +24,5 @@ class PagedHook:
         if self.plan is None:
             raise EngineFailed("the model was called outside a step")
         layer = self._pool.layers[call.layer]
-        batch = self.plan.batch
-        layer.key.slots[batch.write_blocks, :, batch.write_offsets] = call.key.transpose(0, 1)
-        layer.value.slots[batch.write_blocks, :, batch.write_offsets] = call.value.transpose(0, 1)
+        self._attention.write(call, layer, self.plan.batch)
         return self._attention.attend(call, layer, self.plan)

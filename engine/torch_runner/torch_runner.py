@@ -21,6 +21,8 @@ from engine.torch_runner.kv_pool import allocate_arena, pool_over
 from engine.torch_runner.load_options import LoadOptions
 from engine.torch_runner.model_folder import open_folder, resolve_model
 from engine.torch_runner.model_load import LoadedModel, load_model
+from engine.torch_runner.native.library import load_native
+from engine.torch_runner.native.native_attention import NativeAttention
 from engine.torch_runner.sampler import sample
 from protocol.errors import EngineFailed
 from protocol.messages import WIRE_VERSION
@@ -70,7 +72,7 @@ class TorchRunner:
         dtype = choose_dtype(options.dtype, cpu_flags())
         folder = open_folder(resolve_model(options.model))
         model = load_model(folder, dtype)
-        attention = TorchAttention()
+        attention = _attention()
         layout = gate(model, options.block_size, dtype, attention)
         arena = allocate_arena(layout.blocks_in(options.kv_bytes), layout.block_bytes)
         facts = RunnerFacts(
@@ -111,6 +113,11 @@ class TorchRunner:
         draws = [part.draw for part in step.slices if part.draw is not None]
         drawn = iter(sample(self._forward.run(step), draws))
         return tuple(None if part.draw is None else next(drawn) for part in step.slices)
+
+
+def _attention() -> Attention:
+    native = load_native(torch.get_num_threads())
+    return TorchAttention() if native is None else NativeAttention(native)
 
 
 def _max_context(options: LoadOptions, model: LoadedModel, arena: Arena) -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from engine.torch_runner import torch_runner
 from tests.engine.tiny_models import write_tiny_model
 
 FolderOf = Callable[[str], Path]
@@ -29,3 +30,9 @@ def folder_of(tmp_path_factory: pytest.TempPathFactory) -> FolderOf:
         return path if path.exists() else write_tiny_model(kind, path)
 
     return folder
+
+
+@pytest.fixture
+def torch_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a machine without a compiler."""
+    monkeypatch.setattr(torch_runner, "load_native", lambda threads: None)

@@ -18,3 +18,11 @@ def test_torch_runner_conforms(check: Check, kind: str, folder_of: FolderOf) -> 
     """Each promise holds for full attention, for sliding windows, and with sinks and experts."""
     options = LoadOptions(str(folder_of(kind)), 2 << 20, time.perf_counter, dtype="fp32", block_size=8)
     check(lambda: TorchRunner.load(options))
+
+
+@pytest.mark.usefixtures("torch_kernels")
+@pytest.mark.parametrize("kind", ["llama", "gpt_oss"])
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_torch_runner_conforms_without_native_kernels(check: Check, kind: str, folder_of: FolderOf) -> None:
+    """So does each where no compiler is found."""
+    test_torch_runner_conforms(check, kind, folder_of)

@@ -86,6 +86,13 @@ def test_a_staggered_batch_equals_generate(kind: str, folder_of: FolderOf) -> No
     assert [one.said for one in readers] == [one.expected for one in readers]
 
 
+@pytest.mark.usefixtures("torch_kernels")
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_staggered_batch_equals_generate_without_native_kernels(kind: str, folder_of: FolderOf) -> None:
+    """So does the torch fallback."""
+    test_a_staggered_batch_equals_generate(kind, folder_of)
+
+
 @pytest.mark.parametrize("kind", ["llama", "gemma3", "gpt_oss"])
 def test_a_shared_prefix_equals_generate(kind: str, folder_of: FolderOf) -> None:
     """A prompt whose first blocks were computed for another answers as if nothing was shared."""

@@ -1,0 +1,200 @@
+// x @ w.T in bf16 with fp32 sums. Both operands are contiguous along K, which is what the dot-product
+// instruction wants, so weights stay as they are: no packing, no second copy.
+// A tile is 4 weight rows times up to 6 rows of x, and each weight is read from memory once.
+#include <algorithm>
+
+#include "numbers.h"
+
+namespace baton {
+
+// One weight [n, k] and where its outputs go: out[m * out_step + column].
+struct Segment {
+    const bf16* weight;
+    const bf16* bias;      // may be null
+    const bf16* residual;  // added, same steps as out; may be null
+    bf16* out;
+    int64_t out_step;
+    int64_t n;
+};
+
+#if BATON_BF16
+
+constexpr int ROWS = 4;
+constexpr int MOST = 6;
+constexpr int64_t FEW = 32;        // rows of x; above, the matmul library is as fast
+constexpr int64_t DEEP = 1024;     // items along K that a tile of both operands keeps in L1
+constexpr int64_t CACHE = 128 << 10;  // weights of one unit
+
+inline __m128 sums(__m512 a, __m512 b, __m512 c, __m512 d) {
+    auto half = [](__m512 v) { return _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1)); };
+    const __m256 t = _mm256_hadd_ps(_mm256_hadd_ps(half(a), half(b)), _mm256_hadd_ps(half(c), half(d)));
+    return _mm_add_ps(_mm256_castps256_ps128(t), _mm256_extractf128_ps(t, 1));
+}
+
+inline __m512bh load_items(__mmask32 mask, const bf16* at) {
+    return (__m512bh)_mm512_maskz_loadu_epi16(mask, at);
+}
+
+// out[c * ROWS + r] += w[r] . x[c]; `ahead` items further on lie the weights needed next.
+template <int C>
+inline void tile(const bf16* const* w, const bf16* x, int64_t x_step, int64_t k, int64_t ahead, float* out) {
+    __m512 acc[C][ROWS];
+#pragma GCC unroll 6
+    for (int c = 0; c < C; ++c)
+#pragma GCC unroll 4
+        for (int r = 0; r < ROWS; ++r) acc[c][r] = _mm512_setzero_ps();
+    const bf16 *w0 = w[0], *w1 = w[1], *w2 = w[2], *w3 = w[3];
+    auto step = [&](int64_t at, __mmask32 mask) {
+        const __m512bh a = load_items(mask, w0 + at), b = load_items(mask, w1 + at);
+        const __m512bh d = load_items(mask, w2 + at), e = load_items(mask, w3 + at);
+#pragma GCC unroll 6
+        for (int c = 0; c < C; ++c) {
+            const __m512bh v = load_items(mask, x + c * x_step + at);
+            acc[c][0] = _mm512_dpbf16_ps(acc[c][0], a, v);
+            acc[c][1] = _mm512_dpbf16_ps(acc[c][1], b, v);
+            acc[c][2] = _mm512_dpbf16_ps(acc[c][2], d, v);
+            acc[c][3] = _mm512_dpbf16_ps(acc[c][3], e, v);
+        }
+    };
+    int64_t at = 0;
+    for (; at + 32 <= k; at += 32) {
+        if (ahead) {
+            _mm_prefetch(reinterpret_cast<const char*>(w0 + at + ahead), _MM_HINT_T0);
+            _mm_prefetch(reinterpret_cast<const char*>(w1 + at + ahead), _MM_HINT_T0);
+            _mm_prefetch(reinterpret_cast<const char*>(w2 + at + ahead), _MM_HINT_T0);
+            _mm_prefetch(reinterpret_cast<const char*>(w3 + at + ahead), _MM_HINT_T0);
+        }
+        step(at, ~__mmask32{0});
+    }
+    if (at < k) step(at, (__mmask32{1} << (k - at)) - 1);
+#pragma GCC unroll 6
+    for (int c = 0; c < C; ++c)
+        _mm_storeu_ps(out + c * ROWS, _mm_add_ps(_mm_loadu_ps(out + c * ROWS),
+                                                 sums(acc[c][0], acc[c][1], acc[c][2], acc[c][3])));
+}
+
+using Tile = void (*)(const bf16* const*, const bf16*, int64_t, int64_t, int64_t, float*);
+constexpr Tile TILES[MOST + 1] = {nullptr, tile<1>, tile<2>, tile<3>, tile<4>, tile<5>, tile<6>};
+
+struct Rows {
+    const bf16* x;
+    int64_t step, m, k;
+};
+
+// Calls put(first column, columns, sums) for the tiles of columns [from, to); sums are [m][ROWS].
+// rows_of fills in the weight rows of a tile that begins at a column and is `width` columns wide.
+template <class RowsOf, class Put>
+void unit(const Rows& in, int64_t from, int64_t to, int width, RowsOf rows_of, Put put) {
+    const int64_t parts = (in.m + MOST - 1) / MOST;
+    for (int64_t column = from; column < to; column += width) {
+        const int columns = static_cast<int>(std::min<int64_t>(width, to - column));
+        const int64_t ahead = column + 2 * width <= to ? width * in.k : 0;
+        const bf16* w[ROWS];
+        rows_of(column, columns, w);
+        float out[FEW * ROWS] = {};
+        for (int64_t at = 0; at < in.k; at += DEEP) {
+            const int64_t depth = std::min(DEEP, in.k - at);
+            const bf16* here[ROWS] = {w[0] + at, w[1] + at, w[2] + at, w[3] + at};
+            for (int64_t part = 0; part < parts; ++part) {
+                const int64_t first = part * in.m / parts, count = (part + 1) * in.m / parts - first;
+                TILES[count](here, in.x + first * in.step + at, in.step, depth, part ? 0 : ahead,
+                             out + first * ROWS);
+            }
+        }
+        put(column, columns, out);
+    }
+}
+
+// Columns of one unit: a multiple of `width` that fits the cache and leaves several units a thread.
+inline int64_t unit_columns(const Rows& in, int64_t n, int width, int threads, int64_t rows_per_column) {
+    const int64_t cached = CACHE / (in.k * rows_per_column);
+    const int64_t shared = n / (8 * threads);
+    const int64_t columns = std::max<int64_t>(std::min(cached, shared), width);
+    return columns / width * width;
+}
+
+void segment_unit(const Rows& in, const Segment& s, int64_t from, int64_t to) {
+    auto rows_of = [&](int64_t column, int columns, const bf16** w) {
+        for (int r = 0; r < ROWS; ++r) w[r] = s.weight + (column + std::min(r, columns - 1)) * in.k;
+    };
+    auto put = [&](int64_t column, int columns, const float* out) {
+        for (int64_t m = 0; m < in.m; ++m)
+            for (int r = 0; r < columns; ++r) {
+                const int64_t at = m * s.out_step + column + r;
+                float sum = out[m * ROWS + r];
+                if (s.bias) sum += to_float(s.bias[column + r]);
+                // The model rounds before it adds the residual.
+                if (s.residual) sum = to_float(to_bf16(sum)) + to_float(s.residual[at]);
+                s.out[at] = to_bf16(sum);
+            }
+    };
+    unit(in, from, to, ROWS, rows_of, put);
+}
+
+void gated_unit(const Rows& in, const bf16* gate, const bf16* up, bf16* out, int64_t n, int64_t from, int64_t to) {
+    auto rows_of = [&](int64_t column, int columns, const bf16** w) {
+        for (int r = 0; r < 2; ++r) {
+            const int64_t at = (column + std::min(r, columns - 1)) * in.k;
+            w[r] = gate + at;
+            w[r + 2] = up + at;
+        }
+    };
+    auto put = [&](int64_t column, int columns, const float* sums) {
+        for (int64_t m = 0; m < in.m; ++m) {
+            float act[LANES] = {sums[m * ROWS], sums[m * ROWS + 1]};
+            const Vec g = load(act);
+            store(act, g / (1.0f + exp_of(-g)));
+            for (int r = 0; r < columns; ++r)
+                out[m * n + column + r] = to_bf16(act[r] * sums[m * ROWS + 2 + r]);
+        }
+    };
+    unit(in, from, to, 2, rows_of, put);
+}
+
+#endif
+
+}  // namespace baton
+
+using baton::bf16;
+
+// Rows of x up to which the functions below may be called; 0 where they do not exist.
+extern "C" int64_t baton_linear_rows() {
+#if BATON_BF16
+    return baton::FEW;
+#else
+    return 0;
+#endif
+}
+
+#if BATON_BF16
+
+extern "C" void baton_linear(const bf16* x, int64_t x_step, int64_t m, int64_t k, const baton::Segment* segments,
+                             int64_t count, int64_t threads) {
+    const baton::Rows in{x, x_step, m, k};
+    int64_t total = 0, units = 0, columns[4], begins[5] = {0};
+    for (int64_t s = 0; s < count; ++s) total += segments[s].n;
+    for (int64_t s = 0; s < count; ++s) {
+        columns[s] = baton::unit_columns(in, total, baton::ROWS, static_cast<int>(threads), 1);
+        units += (segments[s].n + columns[s] - 1) / columns[s];
+        begins[s + 1] = units;
+    }
+#pragma omp parallel for schedule(dynamic) num_threads(threads)
+    for (int64_t u = 0; u < units; ++u) {
+        int64_t s = 0;
+        while (u >= begins[s + 1]) ++s;
+        const int64_t from = (u - begins[s]) * columns[s];
+        baton::segment_unit(in, segments[s], from, std::min(from + columns[s], segments[s].n));
+    }
+}
+
+// out[m, n] = silu(x @ gate.T) * (x @ up.T)
+extern "C" void baton_gated(const bf16* x, int64_t x_step, int64_t m, int64_t k, const bf16* gate, const bf16* up,
+                            bf16* out, int64_t n, int64_t threads) {
+    const baton::Rows in{x, x_step, m, k};
+    const int64_t columns = baton::unit_columns(in, n, 2, static_cast<int>(threads), 2);
+#pragma omp parallel for schedule(dynamic) num_threads(threads)
+    for (int64_t from = 0; from < n; from += columns)
+        baton::gated_unit(in, gate, up, out, n, from, std::min(from + columns, n));
+}
+
+#endif

@@ -1,0 +1,161 @@
+// Operations on rows of tokens: RMS norm, rotary positions, the gated activation, writing KV to its slots.
+#include <cmath>
+
+#include "numbers.h"
+
+namespace baton {
+
+inline Vec load_vec(const float* at) { return load(at); }
+
+inline Vec load_vec(const bf16* at) {
+#if BATON_BF16
+    return (Vec)_mm512_castsi512_ps(
+        _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i*)at)), 16));
+#else
+    Vec out;
+    for (int lane = 0; lane < LANES; ++lane) out[lane] = to_float(at[lane]);
+    return out;
+#endif
+}
+
+inline void store_vec(float* at, Vec x) { store(at, x); }
+
+inline void store_vec(bf16* at, Vec x) {
+#if BATON_BF16
+    _mm256_storeu_si256((__m256i*)at, (__m256i)_mm512_cvtneps_pbh((__m512)x));
+#else
+    for (int lane = 0; lane < LANES; ++lane) at[lane] = to_bf16(x[lane]);
+#endif
+}
+
+// What a value becomes when the model stores it between two operations.
+template <class T>
+inline Vec rounded(Vec x) {
+    if constexpr (std::is_same_v<T, float>) return x;
+    T kept[LANES];
+    store_vec(kept, x);
+    return load_vec(kept);
+}
+
+template <class T>
+inline T rounded_product(float a, float b) {
+    return from_float<T>(to_float(from_float<T>(a)) * b);
+}
+
+template <class T>
+void norm_row(const T* x, const T* weight, T* out, int64_t n, float eps) {
+    Vec squares{};
+    int64_t at = 0;
+    float sum = 0;
+    for (; at + LANES <= n; at += LANES) {
+        const Vec v = load_vec(x + at);
+        squares += v * v;
+    }
+    sum = sum_of(squares);
+    for (int64_t rest = at; rest < n; ++rest) sum += to_float(x[rest]) * to_float(x[rest]);
+    const float scale = 1.0f / std::sqrt(sum / static_cast<float>(n) + eps);
+    for (at = 0; at + LANES <= n; at += LANES)
+        store_vec(out + at, rounded<T>(load_vec(x + at) * scale) * load_vec(weight + at));
+    for (; at < n; ++at) out[at] = rounded_product<T>(to_float(x[at]) * scale, to_float(weight[at]));
+}
+
+// x * cos + rotate_half(x) * sin, in place; n is even, cos and sin are [n].
+template <class T>
+void rotate_row(T* x, const T* cosine, const T* sine, int64_t n) {
+    const int64_t half = n / 2;
+    auto turn = [](auto a, auto b, auto ca, auto sa, auto cb, auto sb, auto round, auto put) {
+        put(round(a * ca) - round(b * sa), round(b * cb) + round(a * sb));
+    };
+    int64_t at = 0;
+    for (; at + LANES <= half; at += LANES)
+        turn(load_vec(x + at), load_vec(x + at + half), load_vec(cosine + at), load_vec(sine + at),
+             load_vec(cosine + at + half), load_vec(sine + at + half), [](Vec v) { return rounded<T>(v); },
+             [&](Vec low, Vec high) {
+                 store_vec(x + at, low);
+                 store_vec(x + at + half, high);
+             });
+    for (; at < half; ++at)
+        turn(to_float(x[at]), to_float(x[at + half]), to_float(cosine[at]), to_float(sine[at]),
+             to_float(cosine[at + half]), to_float(sine[at + half]),
+             [](float v) { return to_float(from_float<T>(v)); },
+             [&](float low, float high) {
+                 x[at] = from_float<T>(low);
+                 x[at + half] = from_float<T>(high);
+             });
+}
+
+template <class T>
+void norm(const T* x, const T* weight, T* out, int64_t rows, int64_t n, float eps, int threads) {
+#pragma omp parallel for num_threads(threads) if (rows * n > (1 << 14))
+    for (int64_t row = 0; row < rows; ++row) norm_row(x + row * n, weight, out + row * n, n, eps);
+}
+
+// Heads of one token lie one after another; a null weight is no norm.
+template <class T>
+struct Heads {
+    T* x;
+    const T* weight;
+    int64_t heads, token_step;
+};
+
+template <class T>
+void rotate(const Heads<T>* parts, int64_t count, const T* cosine, const T* sine, int64_t tokens, int64_t dim,
+            float eps, int threads) {
+#pragma omp parallel for num_threads(threads) if (tokens > 8)
+    for (int64_t token = 0; token < tokens; ++token)
+        for (int64_t p = 0; p < count; ++p)
+            for (int64_t head = 0; head < parts[p].heads; ++head) {
+                T* x = parts[p].x + token * parts[p].token_step + head * dim;
+                if (parts[p].weight) norm_row(x, parts[p].weight, x, dim, eps);
+                rotate_row(x, cosine + token * dim, sine + token * dim, dim);
+            }
+}
+
+// gate = silu(gate) * up
+template <class T>
+void gate_rows(T* gate, const T* up, int64_t n, int threads) {
+    const int64_t whole = n / LANES * LANES;
+#pragma omp parallel for num_threads(threads) if (n > (1 << 14))
+    for (int64_t at = 0; at < whole; at += LANES) {
+        const Vec g = load_vec(gate + at);
+        store_vec(gate + at, rounded<T>(g / (1.0f + exp_of(-g))) * load_vec(up + at));
+    }
+    for (int64_t at = whole; at < n; ++at) {
+        const float g = to_float(gate[at]);
+        gate[at] = rounded_product<T>(g / (1.0f + std::exp(-g)), to_float(up[at]));
+    }
+}
+
+}  // namespace baton
+
+using baton::bf16;
+
+// pool[blocks[token]][head][offsets[token]] = x[head][token], steps in items.
+extern "C" void baton_store(const char* x, int64_t head_step, int64_t token_step, char* pool, int64_t block_step,
+                            int64_t pool_head_step, const int64_t* blocks, const int64_t* offsets, int64_t tokens,
+                            int64_t heads, int64_t dim, int64_t item) {
+    for (int64_t token = 0; token < tokens; ++token)
+        for (int64_t head = 0; head < heads; ++head) {
+            const int64_t to = blocks[token] * block_step + head * pool_head_step + offsets[token] * dim;
+            std::memcpy(pool + to * item, x + (head * head_step + token * token_step) * item, dim * item);
+        }
+}
+
+extern "C" void baton_norm_float32(const float* x, const float* weight, float* out, int64_t rows, int64_t n,
+                                   float eps, int64_t threads) {
+    baton::norm(x, weight, out, rows, n, eps, static_cast<int>(threads));
+}
+
+extern "C" void baton_norm_bfloat16(const bf16* x, const bf16* weight, bf16* out, int64_t rows, int64_t n,
+                                    float eps, int64_t threads) {
+    baton::norm(x, weight, out, rows, n, eps, static_cast<int>(threads));
+}
+
+extern "C" void baton_rotate_bfloat16(const baton::Heads<bf16>* parts, int64_t count, const bf16* cosine,
+                                      const bf16* sine, int64_t tokens, int64_t dim, float eps, int64_t threads) {
+    baton::rotate(parts, count, cosine, sine, tokens, dim, eps, static_cast<int>(threads));
+}
+
+extern "C" void baton_gate_bfloat16(bf16* gate, const bf16* up, int64_t n, int64_t threads) {
+    baton::gate_rows(gate, up, n, static_cast<int>(threads));
+}
