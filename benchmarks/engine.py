@@ -1,0 +1,128 @@
+"""Measures the engine beside its peers on one model, in turn: `make bench-engine`.
+
+Everybody answers the same token-id prompts of the same random-weight model, all but the library
+peer over HTTP with the same client. Ours is one colocated decode worker on all cores, behind its own
+HTTP door and without Ray, since vLLM is served without an orchestrator too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from benchmarks.box import BoxRates, hardware, measure_box
+from benchmarks.engine_work import QUICK, Sizes, decode_work, long_work, measure_server, prefill_work
+from benchmarks.figures import NeverTogether, batch_tokens_per_s
+from benchmarks.library_peer import NAME as LIBRARY
+from benchmarks.library_peer import add_transformers_option, library_answers
+from benchmarks.model_047b import model_folder
+from benchmarks.ours import Shape, our_server
+from benchmarks.peer_vllm import SETTINGS, add_vllm_option, vllm_server
+from benchmarks.prompts import prompts
+from benchmarks.report import Reach, Report, Row, at_least
+from benchmarks.server import ServerCommand, ServerFailed, running_server
+from benchmarks.stream_client import AnswerFailed
+
+OURS = "Baton"
+SYSTEMS = ("baton", "vllm", "transformers")
+DECODE_TARGETS = {1: 1.4, 8: 1.25, 32: 1.25}
+PREFILL_TARGET = 1.5
+LIBRARY_TARGET = 5.0
+
+
+def server_rows(command: ServerCommand, sizes: Sizes, box: BoxRates, work: Path) -> list[Row]:
+    """Starts one server, measures it, stops it."""
+    tell(f"{command.system} starts")
+    with running_server(command, work / f"{command.system.replace(' ', '-')}.log") as server:
+        tell(f"{command.system} is measured")
+        return asyncio.run(measure_server(server, sizes, box))
+
+
+def library_rows(python: Path, model: Path, sizes: Sizes, threads: int) -> list[Row]:
+    """The library peer does the long work only."""
+    tell(f"{LIBRARY} is measured")
+    asked = prompts("long", sizes.long_batch, sizes.long_prompt)
+    answers = library_answers(python, model, asked, sizes.library_tokens, threads)
+    return [Row(long_work(sizes), LIBRARY, "throughput", batch_tokens_per_s(answers), "tokens/s")]
+
+
+def reaches(rows: Sequence[Row], sizes: Sizes) -> list[Reach]:
+    """Our throughput over the peers'; nothing where a peer is absent."""
+    rates = {(row.work, row.system): row.value for row in rows if row.metric == "throughput"}
+    wanted = [(decode_work(batch), DECODE_TARGETS.get(batch)) for batch in sizes.decode_batches]
+    wanted += [(prefill_work(length), PREFILL_TARGET) for length in sizes.prefill_lengths]
+    found = []
+    for work, target in wanted:
+        peers = [rates[work, peer] for peer in SETTINGS if (work, peer) in rates]
+        if peers and (work, OURS) in rates and target is not None:
+            ratio = rates[work, OURS] / max(peers)
+            found.append(at_least(work, "tokens/s over vLLM's best setting", ratio, target))
+    work = long_work(sizes)
+    if (work, LIBRARY) in rates and (work, OURS) in rates:
+        ratio = rates[work, OURS] / rates[work, LIBRARY]
+        found.append(at_least(work, "tokens/s over transformers", ratio, LIBRARY_TARGET))
+    return found
+
+
+def tell(what: str) -> None:
+    """Progress, beside the report."""
+    load = os.getloadavg()[0]
+    print(f"... {what} (load average {load:.1f})", file=sys.stderr, flush=True)
+
+
+def arguments() -> argparse.Namespace:
+    """What the command line says."""
+    parser = argparse.ArgumentParser(description=__doc__, prog="benchmarks.engine")
+    parser.add_argument("--quick", action="store_true", help="less of everything, to see that it works")
+    parser.add_argument("--only", nargs="+", choices=SYSTEMS)
+    parser.add_argument("--cache", type=Path, help="folder for the model")
+    parser.add_argument("--logs", type=Path, help="folder for the servers' logs")
+    add_vllm_option(parser)
+    add_transformers_option(parser)
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Prints the report."""
+    args = arguments()
+    sizes = QUICK if args.quick else Sizes()
+    only = args.only or SYSTEMS
+    start, cores = hardware(), tuple(sorted(os.sched_getaffinity(0)))
+    model = model_folder(args.cache)
+    work = args.logs or Path(tempfile.mkdtemp(prefix="baton-bench-"))
+    box = measure_box(cores)
+    rows = [
+        Row("this machine", "hardware", "read bandwidth", box.read_gb_s, "GB/s"),
+        Row("this machine", "hardware", "bf16 matmul", box.matmul_tflop_s, "TFLOP/s"),
+    ]
+    absent, commands, failed = [], [], []
+    if "baton" in only:
+        commands.append(our_server(Shape(OURS, (), cores, with_ray=False), model, work))
+    if "vllm" in only and args.vllm_python:
+        commands += [vllm_server(setting, args.vllm_python, model) for setting in args.vllm_settings]
+    elif "vllm" in only:
+        absent.append("vLLM")
+    for command in commands:
+        try:
+            rows += server_rows(command, sizes, box, work)
+        except (ServerFailed, AnswerFailed, NeverTogether, OSError) as wrong:
+            failed.append(f"{command.system} failed: {wrong}")
+    if "transformers" in only:
+        try:
+            rows += library_rows(args.transformers_python, model, sizes, len(cores))
+        except (subprocess.SubprocessError, NeverTogether, OSError) as wrong:
+            failed.append(f"{LIBRARY} failed: {wrong}")
+    report = Report("engine", start, tuple(rows), tuple(reaches(rows, sizes)), tuple(absent), tuple(failed))
+    print(replace(report, notes=(*report.notes, f"load average at the end {os.getloadavg()[0]:.1f}")).text())
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main()

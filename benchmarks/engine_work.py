@@ -1,0 +1,101 @@
+"""The work of `make bench-engine`, and what is measured of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from benchmarks.box import BoxRates
+from benchmarks.figures import Answer, batch_gaps_s, batch_tokens_per_s, percentile
+from benchmarks.model_047b import decode_bytes, prefill_flops
+from benchmarks.prompts import prompt, prompts
+from benchmarks.report import Row
+from benchmarks.server import RunningServer
+from benchmarks.stream_client import Endpoint, stream, stream_all
+
+SHORT_PROMPT = 64
+WARM_UP_TOKENS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How much is measured."""
+
+    decode_batches: tuple[int, ...] = (1, 8, 32)
+    decode_tokens: int = 64
+    prefill_lengths: tuple[int, ...] = (512, 2048)
+    prefill_repeats: int = 5
+    long_batch: int = 16
+    long_prompt: int = 1024
+    long_tokens: int = 32
+    library_tokens: int = 8
+    """The library peer takes seconds a token there."""
+
+
+QUICK = Sizes((1, 4), 24, (512,), 1, 4, 256, 16, 4)
+
+
+def decode_work(batch: int) -> str:
+    """As it stands in the table."""
+    return f"decode batch {batch}"
+
+
+def prefill_work(length: int) -> str:
+    """As it stands in the table."""
+    return f"prefill {length}"
+
+
+def long_work(sizes: Sizes) -> str:
+    """As it stands in the table."""
+    return f"decode batch {sizes.long_batch}, context {sizes.long_prompt}"
+
+
+async def measure_server(server: RunningServer, sizes: Sizes, box: BoxRates) -> list[Row]:
+    """All work of one server, small batches first."""
+    rows: list[Row] = []
+    for batch in sizes.decode_batches:
+        label = f"decode/{batch}"
+        await stream_all(server.endpoint, prompts(f"warm-up/{label}", batch, SHORT_PROMPT), WARM_UP_TOKENS)
+        asked = prompts(label, batch, SHORT_PROMPT)
+        answers = await stream_all(server.endpoint, asked, sizes.decode_tokens)
+        context = SHORT_PROMPT + sizes.decode_tokens / 2
+        rows += decode_rows(decode_work(batch), server.system, answers, decode_bytes(batch, context), box)
+    for length in sizes.prefill_lengths:
+        ttft = await prefill_s(server.endpoint, length, sizes.prefill_repeats)
+        rows += prefill_rows(prefill_work(length), server.system, ttft, length, box)
+    asked = prompts("long", sizes.long_batch, sizes.long_prompt)
+    answers = await stream_all(server.endpoint, asked, sizes.long_tokens)
+    context = sizes.long_prompt + sizes.long_tokens / 2
+    bytes_read = decode_bytes(sizes.long_batch, context)
+    return rows + decode_rows(long_work(sizes), server.system, answers, bytes_read, box)
+
+
+def decode_rows(
+    work: str, system: str, answers: Sequence[Answer], bytes_read: float, box: BoxRates
+) -> list[Row]:
+    """Time between tokens, tokens/s, and the share of the read bandwidth that one step makes of it."""
+    itl_s = percentile(batch_gaps_s(answers), 0.5)
+    return [
+        Row(work, system, "ITL p50", itl_s * 1e3, "ms"),
+        Row(work, system, "throughput", batch_tokens_per_s(answers), "tokens/s"),
+        Row(work, system, "share of read bandwidth", bytes_read / itl_s / box.read_gb_s / 1e9, "share"),
+    ]
+
+
+async def prefill_s(endpoint: Endpoint, length: int, repeats: int) -> float:
+    """Median time to first token of prompts that come one at a time; the first one warms up."""
+    times = []
+    for number in range(repeats + 1):
+        answer = await stream(endpoint, prompt(f"prefill/{length}/{number}", length), 1)
+        times.append(answer.ttft_s)
+    return percentile(times[1:], 0.5)
+
+
+def prefill_rows(work: str, system: str, ttft_s: float, length: int, box: BoxRates) -> list[Row]:
+    """TTFT, tokens/s, and the share of the matmul rate."""
+    share = prefill_flops(length) / ttft_s / box.matmul_tflop_s / 1e12
+    return [
+        Row(work, system, "TTFT p50", ttft_s * 1e3, "ms"),
+        Row(work, system, "throughput", length / ttft_s, "tokens/s"),
+        Row(work, system, "share of matmul rate", share, "share"),
+    ]
