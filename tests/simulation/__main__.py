@@ -40,7 +40,7 @@ def _summary(reports: list[Report], seconds: float) -> str:
     failed = sum(bool(report.complaints) for report in reports)
     return (
         f"simulation: {len(reports)} seeds, {failed} failed, {complete} of {stayed} clients who stayed got "
-        f"their full answer, {sum(r.crashes for r in reports)} crashes, {sum(r.replans for r in reports)} "
+        f"their full answer, {sum(r.strikes for r in reports)} faults, {sum(r.replans for r in reports)} "
         f"re-plans, {seconds:.1f} s"
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -74,4 +75,6 @@ async def ask(gateway: Gateway, request: Request, leave_after: int | None) -> Ou
                     break
     except BatonError as typed:
         error = typed.code
+    except asyncio.CancelledError:
+        left = True  # the gateway died: the connection broke without an end
     return Outcome(request, tuple(tokens), finish, error, left, gap, clock.now() - started)

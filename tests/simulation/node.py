@@ -21,6 +21,7 @@ from protocol.ids import Incarnation, WorkerId, WorkerIdentity
 from protocol.limits import Limits
 from protocol.links.memory import MemoryNetwork
 from protocol.messages import WIRE_VERSION, Hello, SourceFacts, WorkerRecord
+from tests.simulation.frozen_clock import FreezingClock
 from tests.simulation.profile import Profile
 from worker.core import WorkerCore
 from worker.inline_host import InlineHost
@@ -81,15 +82,26 @@ class Life:
         self._around = around
         self._identity = WorkerIdentity(WorkerId(name), Incarnation(f"{name}.{number}"))
         clock = LoopClock(offset)
+        self._engine_clock = FreezingClock(offset)
         hello = Hello(WIRE_VERSION, "worker", name, self._identity.incarnation)
         self.engine: Engine | None = None
-        self.host = InlineHost(self._core, clock, around.limits)
+        self.host = InlineHost(self._core, self._engine_clock, around.limits)
         self.directory = MortalDirectory(around.directory)
         server = around.network.server(hello, clock, around.limits)
         dialer = around.network.dialer(hello, clock, around.limits)
         self.server = WorkerServer(
             self.host, server, dialer, self.directory, clock, around.limits, role, "memory"
         )
+
+    def freeze(self) -> None:
+        """The engine process is stopped: it computes nothing and nobody can read its memory."""
+        self._engine_clock.freeze()
+        self._around.fabric.hang(self._identity)
+
+    def thaw(self) -> None:
+        """It goes on."""
+        self._engine_clock.thaw()
+        self._around.fabric.wake(self._identity)
 
     def _core(self) -> WorkerCore:
         profile = self._around.profile

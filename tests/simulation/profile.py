@@ -26,6 +26,12 @@ class Profile:
     jitter_s: float = 0.0
     crash_every_s: float = 0.0
     """0: no crashes."""
+    cut_every_s: float = 0.0
+    """0: no partitions. Else two nodes cannot reach each other for a while, this often."""
+    freeze_every_s: float = 0.0
+    """0: no frozen engines. Else an engine stops for a while and its I/O process goes on."""
+    gateway_crash_every_s: float = 0.0
+    directory_away_every_s: float = 0.0
     disconnects: float = 0.0
     """Share of clients that leave early."""
     reads: FaultRates = field(default_factory=FaultRates)
@@ -65,6 +71,10 @@ def drawn(seed: int) -> Profile:
         doubling=dice.choice((0.0, 0.05, 0.2)),
         jitter_s=dice.choice((0.0, 0.0005, 0.005)),
         crash_every_s=dice.choice((0.0, 0.0, 10.0, 3.0)),
+        cut_every_s=dice.choice((0.0, 0.0, 3.0)),
+        freeze_every_s=dice.choice((0.0, 0.0, 5.0)),
+        gateway_crash_every_s=dice.choice((0.0, 0.0, 0.0, 5.0)),
+        directory_away_every_s=dice.choice((0.0, 0.0, 4.0)),
         disconnects=dice.choice((0.0, 0.1, 0.3)),
         reads=FaultRates(
             stall=dice.choice((0.0, 0.0, 0.05)),
