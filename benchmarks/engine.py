@@ -82,6 +82,9 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, prog="benchmarks.engine")
     parser.add_argument("--quick", action="store_true", help="less of everything, to see that it works")
     parser.add_argument("--only", nargs="+", choices=SYSTEMS)
+    parser.add_argument(
+        "--cores", type=int, nargs="+", default=sorted(os.sched_getaffinity(0)), help="default: all"
+    )
     parser.add_argument("--cache", type=Path, help="folder for the model")
     parser.add_argument("--logs", type=Path, help="folder for the servers' logs")
     add_vllm_option(parser)
@@ -94,7 +97,7 @@ def main() -> None:
     args = arguments()
     sizes = QUICK if args.quick else Sizes()
     only = args.only or SYSTEMS
-    start, cores = hardware(), tuple(sorted(os.sched_getaffinity(0)))
+    start, cores = hardware(), tuple(args.cores)
     model = model_folder(args.cache)
     work = args.logs or Path(tempfile.mkdtemp(prefix="baton-bench-"))
     box = measure_box(cores)
@@ -106,7 +109,7 @@ def main() -> None:
     if "baton" in only:
         commands.append(our_server(Shape(OURS, (), cores, with_ray=False), model, work))
     if "vllm" in only and args.vllm_python:
-        commands += [vllm_server(setting, args.vllm_python, model) for setting in args.vllm_settings]
+        commands += [vllm_server(setting, args.vllm_python, model, cores) for setting in args.vllm_settings]
     elif "vllm" in only:
         absent.append("vLLM")
     for command in commands:
@@ -119,7 +122,14 @@ def main() -> None:
             rows += library_rows(args.transformers_python, model, sizes, len(cores))
         except (subprocess.SubprocessError, NeverTogether, OSError) as wrong:
             failed.append(f"{LIBRARY} failed: {wrong}")
-    report = Report("engine", start, tuple(rows), tuple(reaches(rows, sizes)), tuple(absent), tuple(failed))
+    report = Report(
+        "engine",
+        f"{start}; cores used: {len(cores)}",
+        tuple(rows),
+        tuple(reaches(rows, sizes)),
+        tuple(absent),
+        tuple(failed),
+    )
     print(replace(report, notes=(*report.notes, f"load average at the end {os.getloadavg()[0]:.1f}")).text())
     sys.exit(1 if failed else 0)
 

@@ -28,11 +28,11 @@ class Sizes:
     long_batch: int = 16
     long_prompt: int = 1024
     long_tokens: int = 32
-    library_tokens: int = 8
+    library_tokens: int = 24
     """The library peer takes seconds a token there."""
 
 
-QUICK = Sizes((1, 4), 24, (512,), 1, 4, 256, 16, 4)
+QUICK = Sizes((1, 4), 24, (512,), 1, 4, 256, 16, 8)
 
 
 def decode_work(batch: int) -> str:

@@ -39,7 +39,9 @@ def commands(args: argparse.Namespace, model: Path, work: Path) -> list[ServerCo
     }
     found = [our_server(shape, model, work) for name, shape in shapes.items() if name in args.only]
     if "vllm" in args.only and args.vllm_python:
-        found += [vllm_server(setting, args.vllm_python, model) for setting in args.vllm_settings]
+        found += [
+            vllm_server(setting, args.vllm_python, model, tuple(args.cores)) for setting in args.vllm_settings
+        ]
     return found
 
 

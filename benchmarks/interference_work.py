@@ -15,6 +15,7 @@ from benchmarks.server import RunningServer
 from benchmarks.stream_client import Endpoint, stream, stream_all
 
 SHORT_PROMPT = 64
+FIRST_S = 0.5
 ANSWER_TOKENS = 8
 """Of an arriving prompt: more than one, so that its KV has to move."""
 
@@ -67,14 +68,15 @@ async def measure_load(server: RunningServer, load: Load) -> list[Row]:
 
 
 async def disturb(server: RunningServer, load: Load, every_s: float) -> Heard:
-    """Prompts arrive from the decoders' start to their end; then all are waited for."""
+    """Prompts arrive from the decoders' start, the first after FIRST_S, to their end; then all are
+    waited for."""
     label, endpoint = f"interference/{every_s}", server.endpoint
     before, own = server.cpu(), time.process_time()
     asked = prompts(f"{label}/decoder", load.decoders, SHORT_PROMPT)
     decoding = asyncio.ensure_future(stream_all(endpoint, asked, load.decode_tokens))
     arriving: list[asyncio.Task[Answer]] = []
     while not decoding.done():
-        await asyncio.wait([decoding], timeout=every_s)
+        await asyncio.wait([decoding], timeout=every_s if arriving else FIRST_S)
         if not decoding.done():
             arriving.append(asyncio.create_task(_arrival(endpoint, label, len(arriving), load)))
     cpu = {**spent(before, server.cpu()), "client": time.process_time() - own}

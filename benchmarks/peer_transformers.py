@@ -13,6 +13,8 @@ import time
 from typing import Any
 
 PAGE = 256
+BATCH_TOKENS = 2048
+"""Prompt tokens of one step."""
 
 
 def main() -> None:
@@ -28,9 +30,7 @@ def main() -> None:
     )
     model.eval()
     pages = sum(-(-(len(one) + count) // PAGE) for one in prompts) + 8
-    config = ContinuousBatchingConfig(
-        num_blocks=pages, max_batch_tokens=max(map(len, prompts)), page_size=PAGE
-    )
+    config = ContinuousBatchingConfig(num_blocks=pages, max_batch_tokens=BATCH_TOKENS, page_size=PAGE)
     greedy = GenerationConfig(do_sample=False, max_new_tokens=count)
     with (
         torch.no_grad(),

@@ -51,11 +51,11 @@ def add_vllm_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def vllm_server(system: str, python: Path, model: Path) -> ServerCommand:
-    """How vLLM is started in one of SETTINGS."""
+def vllm_server(system: str, python: Path, model: Path, cores: tuple[int, ...]) -> ServerCommand:
+    """How vLLM is started in one of SETTINGS; `cores` are those to use where it is bound to all."""
     port, setting = free_port("127.0.0.1"), SETTINGS[system]
-    cores = ",".join(str(core) for core in sorted(os.sched_getaffinity(0)))
-    binding = (("VLLM_CPU_OMP_THREADS_BIND", cores),) if setting.all_cores else ()
+    named = ",".join(map(str, cores))
+    binding = (("VLLM_CPU_OMP_THREADS_BIND", named),) if setting.all_cores else ()
     return ServerCommand(
         system=system,
         argv=(
