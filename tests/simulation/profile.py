@@ -17,6 +17,7 @@ class Profile:
     decodes: int = 2
     gateways: int = 1
     requests: int = 24
+    max_tokens: int = 40
     over_s: float = 6.0
     """Requests arrive within this time."""
     blocks: int = 96
@@ -41,17 +42,17 @@ class Profile:
 
 CALM = Profile()
 
-DYING_WORKERS = Profile(requests=60, over_s=15.0, crash_every_s=1.0)
-"""A worker dies every second."""
+DYING_WORKERS = Profile(requests=40, max_tokens=200, blocks=160, over_s=5.0, crash_every_s=0.3)
+"""A worker dies three times a second, mostly in the middle of an answer."""
 
 LATE_LANDING = Profile(
-    requests=80, over_s=40.0, blocks=64, disconnects=0.3, reads=FaultRates(stall=0.3, max_stall_s=12.0)
+    requests=60, over_s=20.0, blocks=64, disconnects=0.3, reads=FaultRates(stall=0.3, max_stall_s=12.0)
 )
 """Reads that land long after their reader gave them up, under steady load."""
 
 LAPSED_LEASES = Profile(
-    requests=80,
-    over_s=20.0,
+    requests=60,
+    over_s=15.0,
     blocks=64,
     reads=FaultRates(stall=0.3, max_stall_s=4.0),
     limits=Limits(lease_s=0.5, renew_every_s=30.0),

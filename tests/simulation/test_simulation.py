@@ -13,7 +13,7 @@ from tests.simulation.planted import free_on_cancel, no_verification, planted, r
 from tests.simulation.profile import CALM, DYING_WORKERS, LAPSED_LEASES, LATE_LANDING, Profile, drawn
 from tests.simulation.world import run_seed
 
-ENOUGH = 4
+ENOUGH = 8
 """Seeds within which each planted bug must be caught."""
 
 

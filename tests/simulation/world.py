@@ -139,7 +139,7 @@ class World:
             model="modelled",
             prompt=prompt,
             sampling=sampling,
-            max_tokens=self._dice.randrange(1, 40),
+            max_tokens=self._dice.randrange(1, self._profile.max_tokens),
             stop_tokens=self._dice.choice(((), tuple(range(50)))),
             timeout_s=self._profile.timeout_s,
         )
