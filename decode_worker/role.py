@@ -10,7 +10,7 @@ from engine.engine import Engine
 from engine.owner import Owner
 from engine.step_hook import Progress
 from kv_transfer.sink import KvSink
-from protocol.errors import BatonError, Busy, ContextOverflow, DeadlineExceeded
+from protocol.errors import BatonError, Busy, ContextOverflow, DeadlineExceeded, TransferFailed
 from protocol.ids import AttemptKey, TransferId
 from protocol.limits import Limits
 from protocol.mail import EngineOutbox, Inbound, Outbound, PeerId
@@ -48,10 +48,12 @@ class DecodeRole:
                 self._reserve(mail.frame, mail.peer, now)
             case Compute():
                 self._compute(mail.frame, mail.peer, now)
-            case Join(key, token):
+            case Join(key, token) if self._attempts.is_open(key, mail.peer):
                 self._join(key, token, now)
-            case Cancel(key):
+            case Cancel(key) if self._attempts.is_open(key, mail.peer):
                 self._cancel(key, now)
+            case Join() | Cancel():
+                return  # of an attempt that is over, or of another gateway
             case _:
                 self._sink.receive(mail, now)
 
@@ -116,13 +118,15 @@ class DecodeRole:
 
     def _reserve(self, frame: Reserve, peer: PeerId, now: float) -> None:
         key = frame.assignment.key
-        if key in self._attempts:
+        if self._attempts.is_open(key, peer):
             return
         sequence = self._engine.sequence(frame.assignment, frame.assignment.request.max_tokens)
         pool = self._engine.pool
         hits = pool.match(sequence.findable)
         open_ones = tuple(self._reservations.values())
-        refusal = refuse_reservation(self._engine, open_ones, sequence, len(hits), pool.room(hits))
+        refusal = self._clash(key, frame.transfer)
+        if refusal is None:
+            refusal = refuse_reservation(self._engine, open_ones, sequence, len(hits), pool.room(hits))
         if refusal is not None:
             self._refuse(key, peer, refusal)
             return
@@ -138,11 +142,14 @@ class DecodeRole:
 
     def _compute(self, frame: Compute, peer: PeerId, now: float) -> None:
         key = frame.assignment.key
-        if key in self._attempts:
+        if self._attempts.is_open(key, peer):
             return
         sequence = self._engine.sequence(frame.assignment, frame.assignment.request.max_tokens)
+        clash = self._clash(key, None)
         total = self._engine.pool.total
-        if sequence.full_need > total:
+        if clash is not None:
+            self._refuse(key, peer, clash)
+        elif sequence.full_need > total:
             wrong = ContextOverflow(f"the request needs {sequence.full_need} KV blocks of {total}")
             self._refuse(key, peer, wrong)
         elif len(self._attempts) >= self._limits.max_open_requests:
@@ -156,9 +163,20 @@ class DecodeRole:
         reservation = self._reservations.get(key)
         if reservation is None or reservation.joined_at is not None:
             return
+        sequence = reservation.attempt.sequence
+        if sequence.generated + 1 >= sequence.limit:
+            return  # that token was the last one: blocks for more were never reserved
         reservation.joined_at = now
-        reservation.attempt.sequence.append(token)
+        sequence.append(token)
         self._start_if_whole(reservation)
+
+    def _clash(self, key: AttemptKey, transfer: TransferId | None) -> BatonError | None:
+        """Why these names cannot be used; ids are drawn at random, so only confusion leads here."""
+        if key in self._attempts:
+            return Busy("another gateway has this attempt open here")
+        if transfer is not None and (transfer in self._by_transfer or self._sink.has(transfer)):
+            return TransferFailed("the id of the transfer is taken")
+        return None
 
     def _start_if_whole(self, reservation: Reservation) -> None:
         if reservation.joined_at is not None and reservation.verified_at is not None:

@@ -7,7 +7,7 @@ from enum import Enum
 
 from engine.sequence import Sequence
 from protocol.errors import EngineFailed
-from protocol.ids import BlockId, TransferId
+from protocol.ids import BlockId, TransferId, WorkerIdentity
 from protocol.mail import PeerId
 
 
@@ -42,6 +42,9 @@ class Lease:
     """On the source's own clock; meaningful where the state lapses."""
     sequence: Sequence | None = None
     reader: PeerId | None = None
+    """The link to tell; None while there is none."""
+    reader_identity: WorkerIdentity | None = None
+    """Who attached first: the same may come back over a new link, nobody else may take over."""
     first_block: int = 0
     """The reader holds the blocks before this one already."""
     published: list[tuple[BlockId, int]] = field(default_factory=list)

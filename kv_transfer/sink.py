@@ -80,6 +80,10 @@ class KvSink:
         self._slots[transfer] = Slot(transfer, address, peer, blocks, first_block, deadline)
         self._links.send(peer, Attach(transfer, self._me, self._fingerprint, first_block))
 
+    def has(self, transfer: TransferId) -> bool:
+        """Whether a transfer of this id is open, or its reads may still land: then the id is taken."""
+        return transfer in self._slots
+
     def cancel(self, transfer: TransferId, now: float) -> None:
         """Nobody wants this transfer any more. Its blocks come back once nothing can land in them."""
         slot = self._slots.get(transfer)
@@ -154,17 +158,17 @@ class KvSink:
             return
         slot.source = source
         slot.move(SlotState.READ)
-        slot.deadline = now + self._limits.read_deadline_s
         self._transport.connect(source)
 
     def _published(self, slot: Slot, frame: Published, now: float) -> None:
         source = slot.source
         end = frame.first_block + len(frame.blocks)
-        if source is None or frame.first_block > slot.next_block or slot.complete:
+        if source is None or slot.complete:
             self._counts["ignored_sink_frames"] += 1
             return
+        in_order = 0 <= frame.first_block <= slot.next_block and end <= len(slot.blocks)
         in_range = all(0 <= block < source.num_blocks for block in frame.blocks)
-        if end > len(slot.blocks) or len(frame.blocks) != len(frame.generations) or not in_range:
+        if not (in_order and in_range) or len(frame.blocks) != len(frame.generations):
             self._fail(slot, TransferFailed("the source published blocks that cannot be"), now)
             return
         for index in range(slot.next_block, end):
@@ -172,7 +176,6 @@ class KvSink:
             wanted = Wanted(slot.blocks[index], frame.blocks[offset], frame.generations[offset])
             slot.wanted.append(wanted)
         slot.next_block = max(slot.next_block, end)
-        slot.deadline = now + self._limits.read_deadline_s
         slot.complete = frame.last
         if slot.complete and slot.next_block != len(slot.blocks):
             self._fail(slot, TransferFailed("the source ended before the last block"), now)
@@ -181,13 +184,7 @@ class KvSink:
         self._fail(slot, TransferFailed(f"the source withdrew the transfer: {message}"), now)
 
     def _poll(self, slot: Slot, now: float) -> None:
-        landed = failed = False
-        for read in list(slot.reads):
-            state = self._transport.poll(read)
-            if state is not ReadState.PENDING:
-                self._transport.forget(read)
-                del slot.reads[read]
-                landed, failed = True, failed or state is ReadState.FAILED
+        failed = self._collect(slot)
         if slot.state is SlotState.DRAIN:
             self._drain(slot, now)
         elif failed:
@@ -196,10 +193,24 @@ class KvSink:
             self._verify(slot, now)
         elif slot.state is SlotState.READ and slot.complete and not (slot.wanted or slot.reads):
             self._ask_generations(slot, now)
-        elif landed:
-            slot.deadline = now + self._limits.read_deadline_s
-        elif slot.deadline <= now and (slot.state is SlotState.HELLO or slot.reads):
+        elif self._late(slot, now):
             self._fail(slot, TransferFailed(f"the source did not answer in state {slot.state.value}"), now)
+
+    def _collect(self, slot: Slot) -> bool:
+        """Takes in the reads that have ended; whether one failed."""
+        failed = False
+        for read in list(slot.reads):
+            state = self._transport.poll(read)
+            if state is not ReadState.PENDING:
+                self._transport.forget(read)
+                del slot.reads[read]
+                failed = failed or state is ReadState.FAILED
+        return failed
+
+    def _late(self, slot: Slot, now: float) -> bool:
+        if slot.state is SlotState.HELLO:
+            return slot.deadline <= now
+        return slot.oldest_read_s(now) >= self._limits.read_deadline_s
 
     def _ask_generations(self, slot: Slot, now: float) -> None:
         slot.move(SlotState.VERIFY)

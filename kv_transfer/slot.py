@@ -49,6 +49,15 @@ class Wanted:
     generation: int
 
 
+@dataclass(frozen=True, slots=True)
+class InFlight:
+    """A posted read that has not ended."""
+
+    copied: int
+    """Bytes that it brings."""
+    posted_at: float
+
+
 @dataclass(slots=True)
 class Slot:
     """Mutable record of one transfer; touched by the engine's thread only."""
@@ -61,17 +70,20 @@ class Slot:
     next_block: int
     """First index that is not published yet; everything before it is here or wanted."""
     deadline: float
-    """For the answer in HELLO, for each read later."""
+    """For the answer in HELLO, for the generation numbers in VERIFY, for the fence in DRAIN."""
     state: SlotState = SlotState.HELLO
     source: SourceFacts | None = None
     wanted: deque[Wanted] = field(default_factory=deque)
     read: list[Wanted] = field(default_factory=list)
     """Posted or landed, in order; their generations are verified at the end."""
-    reads: dict[ReadId, int] = field(default_factory=dict)
-    """In flight, with the bytes that each copies."""
+    reads: dict[ReadId, InFlight] = field(default_factory=dict)
     verification: ReadId | None = None
     complete: bool = False
     """The source has published its last block."""
+
+    def oldest_read_s(self, now: float) -> float:
+        """Seconds since the oldest read in flight was posted; 0 without one."""
+        return max((now - read.posted_at for read in self.reads.values()), default=0.0)
 
     def move(self, state: SlotState) -> None:
         """Changes state by the table of allowed moves."""

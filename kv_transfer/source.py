@@ -31,8 +31,13 @@ class KvSource:
         self._expired = 0
         self._ignored = 0
 
+    def user(self, transfer: TransferId) -> AttemptKey | None:
+        """The attempt whose KV is read under `transfer`; None if its id may be used."""
+        lease = self._leases.get(transfer)
+        return None if lease is None or lease.sequence is None else lease.sequence.key
+
     def open(self, transfer: TransferId, sequence: Sequence, now: float) -> None:
-        """A request begins whose KV will be read under `transfer`."""
+        """A request begins whose KV will be read under `transfer`, an id that has no user yet."""
         lease = self._leases.get(transfer)
         if lease is None:
             lease = Lease(transfer, LeaseState.AWAITED, now)
@@ -75,9 +80,7 @@ class KvSource:
                 self._attach(mail.frame, mail.peer, now)
             case Renew(transfers):
                 for transfer in transfers:
-                    lease = self._leases.get(transfer)
-                    if lease is not None and lease.reader == mail.peer:
-                        lease.deadline = now + self._limits.lease_s
+                    self._renew(transfer, mail.peer, now)
             case Release(transfer):
                 self._release(transfer, mail.peer)
             case _:
@@ -123,12 +126,24 @@ class KvSource:
                 return
             lease = Lease(frame.transfer, LeaseState.AWAITED, now + self._limits.max_place_wait_s)
             self._leases[frame.transfer] = lease
+        if lease.reader_identity not in (None, frame.reader):
+            self._ignored += 1
+            self._send(peer, Withdrawn(frame.transfer, TransferFailed.code, "another reader has attached"))
+            return
         lease.reader = peer
+        lease.reader_identity = frame.reader
         lease.first_block = frame.first_block
         if lease.state is LeaseState.PINNED:
             lease.deadline = now + self._limits.lease_s
         self._send(peer, Attached(frame.transfer, self._facts, self._limits.lease_s))
         self._announce(lease, 0)
+
+    def _renew(self, transfer: TransferId, peer: PeerId, now: float) -> None:
+        lease = self._leases.get(transfer)
+        if lease is None or lease.reader != peer:
+            self._ignored += 1
+            return
+        lease.deadline = max(lease.deadline, now + self._limits.lease_s)
 
     def _release(self, transfer: TransferId, peer: PeerId) -> None:
         lease = self._leases.get(transfer)
@@ -163,7 +178,7 @@ class KvSource:
         lease.move(LeaseState.RELEASED)
         self._pool.give_back(Owner.pinned(lease.transfer))
         del self._leases[lease.transfer]
-        if lease.sequence is not None:
+        if lease.sequence is not None and self._by_key.get(lease.sequence.key) == lease.transfer:
             del self._by_key[lease.sequence.key]
 
     def _lease_of(self, key: AttemptKey) -> Lease | None:

@@ -34,7 +34,7 @@ class PrefillRole:
             case Prefill():
                 self._prefill(mail.frame, mail.peer, now)
             case Cancel(key):
-                self._cancel(key, TransferFailed("the request was cancelled"))
+                self._cancel_for(mail.peer, key)
             case _:
                 self._source.receive(mail, now)
 
@@ -85,10 +85,13 @@ class PrefillRole:
 
     def _prefill(self, frame: Prefill, peer: PeerId, now: float) -> None:
         key = frame.assignment.key
-        if key in self._attempts:
+        user = self._source.user(frame.transfer)
+        if self._attempts.is_open(key, peer) or user == key:
             return
         sequence = self._engine.sequence(frame.assignment, len(frame.assignment.sent) + 1)
         refusal = self._refusal(sequence)
+        if user is not None:
+            refusal = TransferFailed("the id of the transfer is taken")
         if refusal is not None:
             self._outbox.append(Outbound(peer, Refused(key, refusal.code, refusal.message)))
             return
@@ -99,6 +102,8 @@ class PrefillRole:
 
     def _refusal(self, sequence: Sequence) -> BatonError | None:
         pool = self._engine.pool
+        if sequence.key in self._attempts:
+            return Busy("another gateway has this attempt open here")
         if sequence.full_need > pool.total:
             return ContextOverflow(f"the prompt needs {sequence.full_need} KV blocks of {pool.total}")
         if len(self._attempts) >= self._limits.max_open_requests:
@@ -120,6 +125,11 @@ class PrefillRole:
     def _fail(self, attempt: Attempt, error: BatonError) -> None:
         self._outbox.append(Outbound(attempt.peer, Failed(attempt.key, error.code, error.message)))
         self._cancel(attempt.key, error)
+
+    def _cancel_for(self, peer: PeerId, key: AttemptKey) -> None:
+        """A gateway can take back what it asked for, nothing else."""
+        if self._attempts.is_open(key, peer):
+            self._cancel(key, TransferFailed("the request was cancelled"))
 
     def _cancel(self, key: AttemptKey, reason: BatonError) -> None:
         if self._attempts.remove(key) is not None:

@@ -70,6 +70,11 @@ class Attempts:
     def __contains__(self, key: AttemptKey) -> bool:
         return key in self._open
 
+    def is_open(self, key: AttemptKey, peer: PeerId) -> bool:
+        """Whether that gateway has this attempt open."""
+        attempt = self._open.get(key)
+        return attempt is not None and attempt.peer == peer
+
     def add(self, attempt: Attempt) -> None:
         """Opens an attempt."""
         self._open[attempt.key] = attempt
