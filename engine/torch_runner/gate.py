@@ -2,23 +2,55 @@
 
 from __future__ import annotations
 
+import logging
+
+import torch
+
 from engine.torch_runner.attention import Attention
 from engine.torch_runner.kv_layout import KvLayout
 from engine.torch_runner.layer_probe import probe_layers
 from engine.torch_runner.model_load import LoadedModel
-from engine.torch_runner.self_test import self_test
+from engine.torch_runner.native.fusion import fuse
+from engine.torch_runner.native.library import NativeLibrary
+from engine.torch_runner.self_test import eager_logits, self_test
 from protocol.errors import BatonError, UnsupportedModel
 
+logger = logging.getLogger(__name__)
 
-def gate(model: LoadedModel, block_size: int, dtype: str, attention: Attention) -> KvLayout:
-    """The KV layout of a model whose layers all use the hook and whose logits are right.
-    Raises UnsupportedModel, also when the model's own code raises."""
+
+def gate(
+    model: LoadedModel, block_size: int, dtype: str, attention: Attention, native: NativeLibrary | None
+) -> KvLayout:
+    """The KV layout of a model whose layers all use the hook and whose logits are right, with native
+    kernels in it where these are right too. Raises UnsupportedModel, also when the model's code raises."""
     try:
         layout = KvLayout(probe_layers(model), block_size, dtype)
-        self_test(model, layout, attention)
+        expected = eager_logits(model)
+        if native is None or not _fused(model, layout, attention, native, expected):
+            self_test(model, layout, attention, expected)
     except BatonError:
         raise
     except Exception as error:
         kind = model.network.config.model_type
         raise UnsupportedModel(f"this {kind} model fails its start-up self-test: {error!r}") from error
     return layout
+
+
+def _fused(
+    model: LoadedModel,
+    layout: KvLayout,
+    attention: Attention,
+    native: NativeLibrary,
+    expected: torch.Tensor,
+) -> bool:
+    """Whether the model is right with native kernels in the place of its modules; if not, they go."""
+    fused = fuse(model, native)
+    try:
+        if probe_layers(model) != layout.layers:
+            raise UnsupportedModel("its layers call attention otherwise than before")
+        self_test(model, layout, attention, expected)
+    except Exception as error:
+        fused.undo()
+        logger.warning("this model runs without fused kernels, which do not suit it: %s", error)
+        return False
+    return True

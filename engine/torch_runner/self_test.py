@@ -22,12 +22,22 @@ WORST_ERROR = {"float32": 1e-3, "bfloat16": 1.5}
 another expert at a near-tie, which changes single positions much and the median little."""
 
 
-def self_test(model: LoadedModel, layout: KvLayout, attention: Attention) -> None:
+def eager_logits(model: LoadedModel) -> torch.Tensor:
+    """[T, vocabulary]: the model's own answer, taken before anything in it is replaced."""
+    tokens = _tokens(model)
+    model.network.set_attn_implementation("eager")
+    try:
+        with torch.inference_mode():
+            every = torch.arange(len(tokens))
+            return model.logits(torch.tensor([tokens]), every[None], every)
+    finally:
+        model.network.set_attn_implementation(HOOK_NAME)
+
+
+def self_test(model: LoadedModel, layout: KvLayout, attention: Attention, expected: torch.Tensor) -> None:
     """Two chunks and two single tokens over scattered blocks. Raises UnsupportedModel if the logits
-    are not those of one eager pass."""
-    count = min(TOKENS, model.facts.max_context)
-    tokens = [(7919 * at + 17) % model.facts.vocabulary for at in range(count)]
-    error = _relative_error(_paged(model, layout, attention, tokens), _eager(model, tokens))
+    are not the `expected` ones of one eager pass."""
+    error = _relative_error(_paged(model, layout, attention, _tokens(model)), expected)
     typical, worst = error.median().item(), error.max().item()
     if not (typical <= TYPICAL_ERROR[layout.dtype] and worst <= WORST_ERROR[layout.dtype]):
         kind = model.network.config.model_type
@@ -35,6 +45,11 @@ def self_test(model: LoadedModel, layout: KvLayout, attention: Attention) -> Non
             f"this {kind} model gives other logits with paged attention than with its own "
             f"(relative error {typical:.1e} typical, {worst:.1e} at worst)"
         )
+
+
+def _tokens(model: LoadedModel) -> list[int]:
+    count = min(TOKENS, model.facts.max_context)
+    return [(7919 * at + 17) % model.facts.vocabulary for at in range(count)]
 
 
 def _relative_error(ours: torch.Tensor, theirs: torch.Tensor) -> torch.Tensor:
@@ -57,13 +72,3 @@ def _paged(model: LoadedModel, layout: KvLayout, attention: Attention, tokens: l
             parts.append(forward.run(step, torch.arange(len(part))))
             start += len(part)
     return torch.cat(parts)
-
-
-def _eager(model: LoadedModel, tokens: list[int]) -> torch.Tensor:
-    model.network.set_attn_implementation("eager")
-    try:
-        with torch.inference_mode():
-            every = torch.arange(len(tokens))
-            return model.logits(torch.tensor([tokens]), every[None], every)
-    finally:
-        model.network.set_attn_implementation(HOOK_NAME)

@@ -72,8 +72,9 @@ class TorchRunner:
         dtype = choose_dtype(options.dtype, cpu_flags())
         folder = open_folder(resolve_model(options.model))
         model = load_model(folder, dtype)
-        attention = _attention()
-        layout = gate(model, options.block_size, dtype, attention)
+        native = load_native(torch.get_num_threads())
+        attention = TorchAttention() if native is None else NativeAttention(native)
+        layout = gate(model, options.block_size, dtype, attention, native)
         arena = allocate_arena(layout.blocks_in(options.kv_bytes), layout.block_bytes)
         facts = RunnerFacts(
             model=options.name or PurePath(options.model).name,
@@ -113,11 +114,6 @@ class TorchRunner:
         draws = [part.draw for part in step.slices if part.draw is not None]
         drawn = iter(sample(self._forward.run(step), draws))
         return tuple(None if part.draw is None else next(drawn) for part in step.slices)
-
-
-def _attention() -> Attention:
-    native = load_native(torch.get_num_threads())
-    return TorchAttention() if native is None else NativeAttention(native)
 
 
 def _max_context(options: LoadOptions, model: LoadedModel, arena: Arena) -> int:

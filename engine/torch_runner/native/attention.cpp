@@ -332,7 +332,7 @@ class Tile {
         for (int v = 0; v < VECS; ++v) {
             const Vec chance = s[v] == NONE ? Vec{} : exp_of(s[v] - base);
             sum += chance;
-            put(chances + v * LANES, chance);
+            store_vec(chances + v * LANES, chance);
         }
         total = total * keep + sum_of(sum);
     }
@@ -342,15 +342,6 @@ class Tile {
         for (int i = 0; i < LANES; ++i) index[i] = lane + i;
         const int low = static_cast<int>(std::min<int64_t>(begin, BLOCK)), high = static_cast<int>(end);
         return (index >= low) & (index < high);
-    }
-
-    static void put(float* at, Vec x) { store(at, x); }
-    static void put(bf16* at, Vec x) {
-#if BATON_BF16
-        _mm256_storeu_si256((__m256i*)at, (__m256i)_mm512_cvtneps_pbh((__m512)x));
-#else
-        for (int lane = 0; lane < LANES; ++lane) at[lane] = to_bf16(x[lane]);
-#endif
     }
 
     static void add_values(const P* chances, const P* values, int64_t width, float* sums, const float* keep,

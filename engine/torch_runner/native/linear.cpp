@@ -21,9 +21,9 @@ struct Segment {
 
 constexpr int ROWS = 4;
 constexpr int MOST = 6;
+constexpr int SIDE = LANES / ROWS;  // rows of sums in one vector
 constexpr int64_t FEW = 32;        // rows of x; above, the matmul library is as fast
 constexpr int64_t DEEP = 1024;     // items along K that a tile of both operands keeps in L1
-constexpr int64_t CACHE = 128 << 10;  // weights of one unit
 
 inline __m128 sums(__m512 a, __m512 b, __m512 c, __m512 d) {
     auto half = [](__m512 v) { return _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1)); };
@@ -88,12 +88,13 @@ void unit(const Rows& in, int64_t from, int64_t to, int width, RowsOf rows_of, P
     const int64_t parts = (in.m + MOST - 1) / MOST;
     for (int64_t column = from; column < to; column += width) {
         const int columns = static_cast<int>(std::min<int64_t>(width, to - column));
-        const int64_t ahead = column + 2 * width <= to ? width * in.k : 0;
         const bf16* w[ROWS];
         rows_of(column, columns, w);
         float out[FEW * ROWS] = {};
         for (int64_t at = 0; at < in.k; at += DEEP) {
             const int64_t depth = std::min(DEEP, in.k - at);
+            // The next block of these rows, or the first of the next ones; to fetch beyond the end does no harm.
+            const int64_t ahead = at + depth < in.k ? depth : width * in.k - at;
             const bf16* here[ROWS] = {w[0] + at, w[1] + at, w[2] + at, w[3] + at};
             for (int64_t part = 0; part < parts; ++part) {
                 const int64_t first = part * in.m / parts, count = (part + 1) * in.m / parts - first;
@@ -105,11 +106,9 @@ void unit(const Rows& in, int64_t from, int64_t to, int width, RowsOf rows_of, P
     }
 }
 
-// Columns of one unit: a multiple of `width` that fits the cache and leaves several units a thread.
-inline int64_t unit_columns(const Rows& in, int64_t n, int width, int threads, int64_t rows_per_column) {
-    const int64_t cached = CACHE / (in.k * rows_per_column);
-    const int64_t shared = n / (8 * threads);
-    const int64_t columns = std::max<int64_t>(std::min(cached, shared), width);
+// Columns of one unit: several units a thread, so that a thread that is held up delays the others little.
+inline int64_t unit_columns(int64_t n, int width, int64_t threads) {
+    const int64_t columns = std::max<int64_t>(n / (8 * threads), width);
     return columns / width * width;
 }
 
@@ -118,15 +117,20 @@ void segment_unit(const Rows& in, const Segment& s, int64_t from, int64_t to) {
         for (int r = 0; r < ROWS; ++r) w[r] = s.weight + (column + std::min(r, columns - 1)) * in.k;
     };
     auto put = [&](int64_t column, int columns, const float* out) {
-        for (int64_t m = 0; m < in.m; ++m)
-            for (int r = 0; r < columns; ++r) {
-                const int64_t at = m * s.out_step + column + r;
-                float sum = out[m * ROWS + r];
-                if (s.bias) sum += to_float(s.bias[column + r]);
-                // The model rounds before it adds the residual.
-                if (s.residual) sum = to_float(to_bf16(sum)) + to_float(s.residual[at]);
-                s.out[at] = to_bf16(sum);
+        const int64_t bytes = columns * sizeof(bf16);
+        bf16 bias[LANES] = {}, kept[LANES], residual[LANES] = {};
+        if (s.bias)
+            for (int i = 0; i < LANES; i += ROWS) std::memcpy(bias + i, s.bias + column, bytes);
+        for (int64_t m = 0; m < in.m; m += SIDE) {
+            const int64_t at = m * s.out_step + column, rows = std::min<int64_t>(SIDE, in.m - m);
+            store_vec(kept, load(out + m * ROWS) + load_vec(bias));
+            if (s.residual) {  // the model rounds before it adds
+                for (int64_t i = 0; i < rows; ++i)
+                    std::memcpy(residual + i * ROWS, s.residual + at + i * s.out_step, bytes);
+                store_vec(kept, load_vec(kept) + load_vec(residual));
             }
+            for (int64_t i = 0; i < rows; ++i) std::memcpy(s.out + at + i * s.out_step, kept + i * ROWS, bytes);
+        }
     };
     unit(in, from, to, ROWS, rows_of, put);
 }
@@ -140,12 +144,12 @@ void gated_unit(const Rows& in, const bf16* gate, const bf16* up, bf16* out, int
         }
     };
     auto put = [&](int64_t column, int columns, const float* sums) {
-        for (int64_t m = 0; m < in.m; ++m) {
-            float act[LANES] = {sums[m * ROWS], sums[m * ROWS + 1]};
-            const Vec g = load(act);
-            store(act, g / (1.0f + exp_of(-g)));
-            for (int r = 0; r < columns; ++r)
-                out[m * n + column + r] = to_bf16(act[r] * sums[m * ROWS + 2 + r]);
+        for (int64_t m = 0; m < in.m; m += SIDE) {
+            const Vec both = load(sums + m * ROWS);  // gate, gate, up, up; SIDE times
+            const Vec gates = both / (1.0f + exp_of(-both));
+            for (int64_t i = 0; i < std::min<int64_t>(SIDE, in.m - m); ++i)
+                for (int r = 0; r < columns; ++r)
+                    out[(m + i) * n + column + r] = to_bf16(gates[i * ROWS + r] * both[i * ROWS + 2 + r]);
         }
     };
     unit(in, from, to, 2, rows_of, put);
@@ -174,7 +178,7 @@ extern "C" void baton_linear(const bf16* x, int64_t x_step, int64_t m, int64_t k
     int64_t total = 0, units = 0, columns[4], begins[5] = {0};
     for (int64_t s = 0; s < count; ++s) total += segments[s].n;
     for (int64_t s = 0; s < count; ++s) {
-        columns[s] = baton::unit_columns(in, total, baton::ROWS, static_cast<int>(threads), 1);
+        columns[s] = baton::unit_columns(total, baton::ROWS, threads);
         units += (segments[s].n + columns[s] - 1) / columns[s];
         begins[s + 1] = units;
     }
@@ -191,7 +195,7 @@ extern "C" void baton_linear(const bf16* x, int64_t x_step, int64_t m, int64_t k
 extern "C" void baton_gated(const bf16* x, int64_t x_step, int64_t m, int64_t k, const bf16* gate, const bf16* up,
                             bf16* out, int64_t n, int64_t threads) {
     const baton::Rows in{x, x_step, m, k};
-    const int64_t columns = baton::unit_columns(in, n, 2, static_cast<int>(threads), 2);
+    const int64_t columns = baton::unit_columns(n, 2, threads);
 #pragma omp parallel for schedule(dynamic) num_threads(threads)
     for (int64_t from = 0; from < n; from += columns)
         baton::gated_unit(in, gate, up, out, n, from, std::min(from + columns, n));

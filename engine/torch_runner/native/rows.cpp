@@ -5,38 +5,6 @@
 
 namespace baton {
 
-inline Vec load_vec(const float* at) { return load(at); }
-
-inline Vec load_vec(const bf16* at) {
-#if BATON_BF16
-    return (Vec)_mm512_castsi512_ps(
-        _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i*)at)), 16));
-#else
-    Vec out;
-    for (int lane = 0; lane < LANES; ++lane) out[lane] = to_float(at[lane]);
-    return out;
-#endif
-}
-
-inline void store_vec(float* at, Vec x) { store(at, x); }
-
-inline void store_vec(bf16* at, Vec x) {
-#if BATON_BF16
-    _mm256_storeu_si256((__m256i*)at, (__m256i)_mm512_cvtneps_pbh((__m512)x));
-#else
-    for (int lane = 0; lane < LANES; ++lane) at[lane] = to_bf16(x[lane]);
-#endif
-}
-
-// What a value becomes when the model stores it between two operations.
-template <class T>
-inline Vec rounded(Vec x) {
-    if constexpr (std::is_same_v<T, float>) return x;
-    T kept[LANES];
-    store_vec(kept, x);
-    return load_vec(kept);
-}
-
 template <class T>
 inline T rounded_product(float a, float b) {
     return from_float<T>(to_float(from_float<T>(a)) * b);

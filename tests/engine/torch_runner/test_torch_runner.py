@@ -134,7 +134,7 @@ def test_the_self_test_sees_wrong_attention(folder_of: FolderOf) -> None:
     """A backend that is off by a tenth is refused in fp32, with the measured error."""
     model = load_model(open_folder(folder_of("llama")), "float32")
     with pytest.raises(UnsupportedModel, match="relative error"):
-        gate(model, 16, "float32", Forgetful())
+        gate(model, 16, "float32", Forgetful(), None)
 
 
 def test_one_process_may_hold_two_models(folder_of: FolderOf) -> None:

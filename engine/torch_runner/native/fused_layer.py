@@ -1,0 +1,84 @@
+"""A whole decoder layer of the Llama family: eight kernels, one weight for q, k and v."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from engine.torch_runner.attention_call import AttentionCall
+from engine.torch_runner.attention_hook import HOOK_ATTRIBUTE
+from engine.torch_runner.native.library import NativeLibrary
+from engine.torch_runner.native.operators import NativeGate, NativeLinear, NativeNorm, NativeRotation
+
+KNOWN_LAYERS = frozenset(
+    {"LlamaDecoderLayer", "MistralDecoderLayer", "Qwen2DecoderLayer", "Qwen3DecoderLayer"}
+)
+"""Classes whose forward is this one: norm, attention, residual, norm, gated MLP, residual."""
+
+
+class FusedLayer:
+    """Takes the place of a decoder layer's forward."""
+
+    def __init__(self, layer: Any, library: NativeLibrary, window: int | None) -> None:
+        attention = layer.self_attn
+        self._attention = attention
+        self._window = window
+        self._dim = int(attention.head_dim)
+        projections = (attention.q_proj, attention.k_proj, attention.v_proj)
+        self._heads = tuple(part.out_features // self._dim for part in projections)
+        norms = [getattr(attention, name, None) for name in ("q_norm", "k_norm")]
+        weights = tuple(None if norm is None else norm.weight for norm in norms)
+        eps = 0.0 if norms[0] is None else norms[0].variance_epsilon
+        self._rotate = NativeRotation(library, self._heads[:2], weights, self._dim, eps)
+        self._qkv = NativeLinear(library, joined_weight(*projections), _joined_bias(projections))
+        self._out = NativeLinear(library, attention.o_proj.weight, attention.o_proj.bias)
+        self._norm, self._second_norm = (
+            NativeNorm(library, norm.weight, norm.variance_epsilon)
+            for norm in (layer.input_layernorm, layer.post_attention_layernorm)
+        )
+        self._gate = NativeGate(library, joined_weight(layer.mlp.gate_proj, layer.mlp.up_proj))
+        self._down = NativeLinear(library, layer.mlp.down_proj.weight, None)
+
+    def __call__(
+        self,
+        hidden_states: torch.Tensor,
+        *_: Any,
+        position_embeddings: tuple[torch.Tensor, torch.Tensor],
+        **__: Any,
+    ) -> torch.Tensor:
+        """[1, N, hidden] for [1, N, hidden]."""
+        rows = hidden_states[0].contiguous()
+        rows = self._out(self._attend(self._qkv(self._norm(rows)), *position_embeddings), rows)
+        return self._down(self._gate(self._second_norm(rows)), rows)[None]
+
+    def _attend(self, qkv: torch.Tensor, cosine: torch.Tensor, sine: torch.Tensor) -> torch.Tensor:
+        self._rotate(qkv, cosine[0].contiguous(), sine[0].contiguous())
+        heads = qkv.view(len(qkv), -1, self._dim).transpose(0, 1)
+        queries, keys, _ = self._heads
+        call = AttentionCall(
+            layer=self._attention.layer_idx,
+            query=heads[:queries],
+            key=heads[queries : queries + keys],
+            value=heads[queries + keys :],
+            scaling=self._attention.scaling,
+            window=self._window,
+            softcap=None,
+            sinks=None,
+        )
+        out: torch.Tensor = getattr(self._attention, HOOK_ATTRIBUTE)(call)
+        return out.view(len(qkv), -1)
+
+
+def joined_weight(*parts: nn.Linear) -> torch.Tensor:
+    """[sum of n, k]: one memory for all, of which each part's own weight becomes a view."""
+    joined = torch.cat([part.weight.detach() for part in parts])
+    for part, rows in zip(parts, joined.split([part.out_features for part in parts]), strict=True):
+        part.weight = nn.Parameter(rows, requires_grad=False)
+    return joined
+
+
+def _joined_bias(parts: tuple[nn.Linear, ...]) -> torch.Tensor | None:
+    biases = [part.bias for part in parts if part.bias is not None]
+    return torch.cat([bias.detach() for bias in biases]) if len(biases) == len(parts) else None
