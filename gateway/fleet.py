@@ -8,8 +8,7 @@ import logging
 from gateway.worker_link import WorkerLink
 from protocol.clock import Clock
 from protocol.directory import Directory
-from protocol.errors import BatonError
-from protocol.ids import WorkerIdentity
+from protocol.ids import WorkerId, WorkerIdentity
 from protocol.limits import Limits
 from protocol.links.link import Dialer
 from protocol.messages import LoadReport, WorkerRecord
@@ -18,7 +17,7 @@ LOG = logging.getLogger("baton.gateway")
 
 
 class Fleet:
-    """Dials whoever the directory names, and forgets whoever's link closes."""
+    """Dials whoever the directory names, again and again, and forgets whoever's link closes."""
 
     def __init__(self, directory: Directory, dialer: Dialer, clock: Clock, limits: Limits) -> None:
         self._directory = directory
@@ -26,23 +25,21 @@ class Fleet:
         self._clock = clock
         self._limits = limits
         self._links: dict[WorkerIdentity, WorkerLink] = {}
-        self._dialling: dict[WorkerIdentity, asyncio.Task[None]] = {}
+        self._keeping: dict[WorkerIdentity, asyncio.Task[None]] = {}
         self._watch: asyncio.Task[None] | None = None
-        self._members: tuple[WorkerRecord, ...] = ()
+        self._members: dict[WorkerId, WorkerRecord] = {}
+        self._frozen = False
 
     async def start(self) -> None:
         """Begins to follow the directory."""
         self._watch = asyncio.create_task(self._follow(), name="fleet")
 
     async def stop(self) -> None:
-        """Ends every link."""
-        tasks = [*self._dialling.values()] + ([self._watch] if self._watch is not None else [])
+        """Ends every link; attempts that are still open lose their workers."""
+        tasks = [*self._keeping.values()] + ([self._watch] if self._watch is not None else [])
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        for link in list(self._links.values()):
-            await link.disconnect()
-        self._links.clear()
 
     def links(self) -> tuple[WorkerLink, ...]:
         """Every linked worker, in order of worker id."""
@@ -63,35 +60,71 @@ class Fleet:
     async def _follow(self) -> None:
         while True:
             await self._refresh()
-            for record in self._members:
+            self._end_former_lives()
+            for record in self._members.values():
                 identity = record.address.identity
-                if identity not in self._links and identity not in self._dialling:
-                    task = asyncio.create_task(self._serve(record), name=f"worker {record.worker}")
-                    self._dialling[identity] = task
+                if identity not in self._keeping:
+                    task = asyncio.create_task(self._keep(record), name=f"worker {record.worker}")
+                    self._keeping[identity] = task
             await self._clock.sleep(self._limits.report_every_s)
 
     async def _refresh(self) -> None:
-        """A directory that does not answer freezes membership: the last view stays."""
+        """A directory that does not answer freezes membership, whatever it raises: the last view stays."""
         try:
             async with self._clock.deadline(self._limits.peer_deadline_s):
-                self._members = await self._directory.members()
-        except BatonError as away:
-            LOG.warning("the directory does not answer, membership is frozen: %s", away.message)
+                members = await self._directory.members()
+        except Exception as away:
+            if not self._frozen:
+                LOG.warning("the directory does not answer, membership is frozen: %r", away)
+            self._frozen = True
+            return
+        if self._frozen:
+            LOG.info("the directory answers again")
+        self._frozen = False
+        self._members = {record.worker: record for record in members}
 
-    async def _serve(self, record: WorkerRecord) -> None:
-        """One life of one link, from dialling to its end."""
-        identity = record.address.identity
+    def _end_former_lives(self) -> None:
+        """A worker that came back has lost all that its former life held: nobody waits for that."""
+        for identity, task in self._keeping.items():
+            record = self._members.get(identity.worker)
+            if record is not None and record.address.identity != identity:
+                task.cancel()
+
+    async def _keep(self, record: WorkerRecord) -> None:
+        """Dials while the directory names this life of the worker, more and more slowly as it fails."""
+        shortest_s = pause_s = self._limits.report_every_s
+        try:
+            while self._members.get(record.worker) == record:
+                linked = await self._serve(record)
+                pause_s = shortest_s if linked else min(2 * pause_s, self._limits.peer_deadline_s)
+                await self._clock.sleep(pause_s)
+        finally:
+            del self._keeping[record.address.identity]
+
+    async def _serve(self, record: WorkerRecord) -> bool:
+        """One link from dialling to its end. Whether there was one; no failure of it is another's."""
         try:
             async with self._clock.deadline(self._limits.peer_deadline_s):
                 opened = await self._dialer.dial(record.address)
-            link = WorkerLink(record, opened)
-            self._links[identity] = link
-            LOG.info("linked to %s worker %s", record.role, record.worker)
+        except Exception as failed:
+            LOG.info("cannot link to %s: %r", record.worker, failed)
+            return False
+        link = WorkerLink(record, opened)
+        self._links[link.identity] = link
+        LOG.info("linked to %s worker %s", record.role, record.worker)
+        try:
             await link.pump()
-            LOG.warning("lost %s worker %s", record.role, record.worker)
-        except BatonError as failed:
-            LOG.info("cannot link to %s: %s", record.worker, failed.message)
-            await self._clock.sleep(self._limits.report_every_s)
+        except Exception:
+            LOG.exception("the link to %s failed", record.worker)
         finally:
-            self._links.pop(identity, None)
-            self._dialling.pop(identity, None)
+            del self._links[link.identity]
+            await self._close(link)
+        LOG.warning("lost %s worker %s", record.role, record.worker)
+        return True
+
+    async def _close(self, link: WorkerLink) -> None:
+        try:
+            async with self._clock.deadline(self._limits.peer_deadline_s):
+                await link.disconnect()
+        except Exception as failed:
+            LOG.info("the link to %s did not end well: %r", link.record.worker, failed)

@@ -59,13 +59,15 @@ class WorkerLink:
         self._link.send(frame)
 
     async def pump(self) -> None:
-        """Sorts frames until the link closes; then tells every open attempt."""
+        """Sorts frames until the link closes. Every open attempt is told of its end, whatever ended it."""
+        why = "the gateway let it go"
         try:
             while True:
                 self._sort(await self._link.receive())
         except LinkClosed as closed:
-            await self._link.close()
-            lost = WorkerLost(f"worker {self.record.worker} went away: {closed.message}")
+            why = closed.message
+        finally:
+            lost = WorkerLost(f"worker {self.record.worker} went away: {why}")
             for inbox in self._inboxes.values():
                 inbox.put(self.identity, lost)
 
