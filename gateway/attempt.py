@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from enum import Enum
 
-from gateway.inbox import Inbox
+from gateway.inbox import Heard, Inbox
 from gateway.worker_link import WorkerLink
 from protocol.clock import Clock
-from protocol.errors import BatonError, DeadlineExceeded, LinkClosed, WorkerLost, error_from_code
+from protocol.errors import (
+    BatonError,
+    DeadlineExceeded,
+    LinkClosed,
+    TransferFailed,
+    WorkerLost,
+    error_from_code,
+)
 from protocol.ids import TransferId, WorkerIdentity
 from protocol.limits import Limits
 from protocol.messages import Admitted, Cancel, Compute, Failed, Join, Prefill, Refused, Reserve, TokenDelta
@@ -51,6 +58,10 @@ class AttemptRun:
         self._deadline = clock.now() + assignment.remaining_s
         self._state = AttemptState.PLACING
         self._next = len(assignment.sent)
+        self._asked: list[WorkerLink] = []
+        """Workers that may hold something of it."""
+        self.reserved_at = clock.now()
+        """When the decode worker admitted it."""
         self.failed_at: WorkerIdentity | None = None
         """The worker that the last failure points to."""
 
@@ -59,34 +70,33 @@ class AttemptRun:
         Raises Busy (or another error of the tree); then nothing is held once `end` has run."""
         tokens = len(self._assignment.tokens)
         if self._prefill is None:
-            self._decode.open(self._key, self._inbox, tokens)
-            self._send(self._decode, Compute(self._assignment))
-            await self._admitted(self._decode)
+            await self._ask(self._decode, Compute(self._assignment), tokens)
+            self.reserved_at = self._clock.now()
             self._state = AttemptState.DECODING
             return
-        self._decode.open(self._key, self._inbox, 0)
         source = self._prefill.record.address
-        self._send(self._decode, Reserve(self._assignment, self._transfer, source))
-        await self._admitted(self._decode)
-        self._prefill.open(self._key, self._inbox, tokens)
-        self._send(self._prefill, Prefill(self._assignment, self._transfer))
-        await self._admitted(self._prefill)
+        await self._ask(self._decode, Reserve(self._assignment, self._transfer, source), 0)
+        self.reserved_at = self._clock.now()
+        await self._ask(self._prefill, Prefill(self._assignment, self._transfer), tokens)
         self._state = AttemptState.PREFILLING
 
     async def next(self) -> TokenDelta:
         """The next delta in order; the last one has `finish` set. Raises one error of the tree instead."""
         while True:
-            delta = await self._next_delta()
-            if delta.first_index == self._next:
-                self._next += len(delta.tokens)
-                self._advance(delta)
-                return delta
+            heard = await self._hear(self._deadline, None)
+            delta = heard.said
+            if not isinstance(delta, TokenDelta) or delta.first_index < self._next:
+                continue
+            if delta.first_index > self._next or not delta.tokens:
+                raise self._lost(heard.worker, "left out a token")
+            self._next += len(delta.tokens)
+            self._advance(delta)
+            return delta
 
     def end(self) -> None:
         """Takes the attempt back from every worker that may still hold it; twice is harmless."""
-        for link in (self._prefill, self._decode):
-            if link is None:
-                continue
+        while self._asked:
+            link = self._asked.pop()
             link.close(self._key)
             if self._state is not AttemptState.DONE:
                 self._cancel(link)
@@ -102,41 +112,46 @@ class AttemptRun:
             self._state = AttemptState.DECODING
             self._send(self._decode, Join(self._key, delta.tokens[0]))
 
-    async def _admitted(self, link: WorkerLink) -> None:
+    async def _ask(self, link: WorkerLink, frame: Compute | Reserve | Prefill, tokens: int) -> None:
+        """Asks a worker to admit the attempt; `tokens` of prompt become its work."""
+        link.open(self._key, self._inbox, tokens)
+        self._asked.append(link)
+        self._send(link, frame)
+        until = self._clock.now() + self._limits.peer_deadline_s
         while True:
-            heard = await self._hear(self._limits.peer_deadline_s, link.identity)
-            if isinstance(heard, Admitted):
+            heard = await self._hear(until, link)
+            if isinstance(heard.said, Admitted) and heard.worker == link.identity:
                 return
 
-    async def _next_delta(self) -> TokenDelta:
+    async def _hear(self, until: float, asked: WorkerLink | None) -> Heard:
+        """The next good news; bad news is raised. Who was `asked` has to answer by `until`."""
         while True:
-            heard = await self._hear(self._deadline - self._clock.now(), None)
-            if isinstance(heard, TokenDelta):
-                return heard
-
-    async def _hear(self, within_s: float, only: WorkerIdentity | None) -> Admitted | TokenDelta:
-        """The next good news; bad news is raised. With `only`, news must come from that worker in time."""
-        left = self._deadline - self._clock.now()
-        if left <= 0:
-            raise DeadlineExceeded("the request's deadline passed")
-        try:
-            heard = await self._inbox.next(min(within_s, left))
-        except DeadlineExceeded as late:
-            if only is None or within_s >= left:
+            left = min(until, self._deadline) - self._clock.now()
+            try:
+                heard = await self._inbox.next(left)
+            except DeadlineExceeded as late:
+                if asked is not None and until < self._deadline:
+                    raise self._lost(asked.identity, "did not answer in time") from late
                 raise DeadlineExceeded("the request's deadline passed") from late
-            self.failed_at = only
-            raise WorkerLost(f"worker {only.worker} did not answer in time") from late
-        match heard.said:
-            case Admitted() | TokenDelta():
-                return heard.said
-            case Refused(_, code, message) | Failed(_, code, message):
-                self.failed_at = heard.worker
-                raise error_from_code(code, message)
-            case WorkerLost():
-                if self._needless(heard.worker):
-                    return await self._hear(within_s, only)
+            if isinstance(heard.said, Refused | Failed):
+                raise self._bad_news(heard.worker, heard.said)
+            if not isinstance(heard.said, WorkerLost):
+                return heard
+            if not self._needless(heard.worker):
                 self.failed_at = heard.worker
                 raise heard.said
+
+    def _bad_news(self, worker: WorkerIdentity, said: Refused | Failed) -> BatonError:
+        """What a worker said, as an error. A decode worker that lost something lost its source."""
+        error = error_from_code(said.code, said.message)
+        self.failed_at = worker
+        if self._prefill is not None and isinstance(error, WorkerLost | TransferFailed):
+            self.failed_at = self._prefill.identity
+        return error
+
+    def _lost(self, worker: WorkerIdentity, how: str) -> WorkerLost:
+        self.failed_at = worker
+        return WorkerLost(f"worker {worker.worker} {how}")
 
     def _needless(self, worker: WorkerIdentity) -> bool:
         """After the first token the prefill worker owes this gateway nothing."""
@@ -147,8 +162,7 @@ class AttemptRun:
         try:
             link.send(frame)
         except LinkClosed as closed:
-            self.failed_at = link.identity
-            raise WorkerLost(f"worker {link.record.worker} went away") from closed
+            raise self._lost(link.identity, "went away") from closed
 
     def _cancel(self, link: WorkerLink) -> None:
         try:

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass
 
 from protocol.clock import Clock
-from protocol.errors import BatonError, WorkerLost
+from protocol.errors import BatonError, DeadlineExceeded, WorkerLost
 from protocol.ids import WorkerIdentity
 from protocol.messages import Admitted, Failed, Refused, TokenDelta
 
@@ -30,15 +30,19 @@ class Inbox:
         self._overrun = False
 
     def put(self, worker: WorkerIdentity, said: Said) -> None:
-        """Never waits; a full inbox ends its attempt, not its link."""
-        try:
-            self._queue.put_nowait(Heard(worker, said))
-        except asyncio.QueueFull:
+        """Never waits; a full inbox ends its attempt, not its link. What comes after is lost too, so
+        that what was kept has no gap."""
+        if self._queue.full():
             self._overrun = True
+        if not self._overrun:
+            self._queue.put_nowait(Heard(worker, said))
 
     async def next(self, within_s: float) -> Heard:
-        """The next thing heard. Raises DeadlineExceeded after `within_s` seconds."""
+        """The next thing heard. Raises DeadlineExceeded after `within_s` seconds, and BatonError when
+        all that was kept before the overrun has been read."""
         if self._overrun and self._queue.empty():
             raise BatonError("the client reads too slowly")
+        if within_s <= 0:  # what has arrived is late as well
+            raise DeadlineExceeded("no time is left")
         async with self._clock.deadline(within_s):
             return await self._queue.get()

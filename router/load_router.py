@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import heapq
+from collections.abc import Iterable
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
 
@@ -21,11 +23,13 @@ class Ask:
 
     tokens: int
     """Prompt and tokens sent: what has to be in KV before the next token."""
-    max_tokens: int
+    max_total: int
+    """Prompt and generated tokens at most."""
 
 
 class LoadRouter:
-    """Ranks (decode, prefill) pairs by predicted seconds; computes locally only without a prefill pool."""
+    """Ranks pairs of a decode and a prefill worker by predicted seconds; the decode worker computes the
+    prompt itself where no prefill worker can."""
 
     def __init__(self, max_reserved_wait_s: float) -> None:
         """`max_reserved_wait_s`: a longer prefill queue is waited for at the gateway."""
@@ -34,33 +38,50 @@ class LoadRouter:
     def plans(
         self, ask: Ask, workers: Seq[WorkerView], avoid: frozenset[WorkerIdentity]
     ) -> tuple[RoutePlan, ...]:
-        """Plans, cheapest first; none if no decode worker has room now. Workers in `avoid` failed this
-        request before and are used only when there is no other."""
-        decodes = _cheapest([(_decode_s(w, ask), w) for w in workers if _has_room(w, ask)], avoid)
-        pool = [w for w in workers if w.record.role == "prefill"]
-        fitting = [(self._wait_s(w), w) for w in pool]
-        prefills = _cheapest([(s, w) for s, w in fitting if s <= self._max_reserved_wait_s], avoid)
-        if not pool:
-            local = [RoutePlan(d.identity, None, s + ask.tokens / _speed(d)) for s, d in decodes]
-            return tuple(sorted(local, key=lambda plan: plan.predicted_s))
-        joined = [
-            RoutePlan(d.identity, p.identity, ds + ps + ask.tokens / _speed(p))
-            for ds, d in decodes
-            for ps, p in prefills
-        ]
-        return tuple(sorted(joined, key=lambda plan: plan.predicted_s))
+        """Plans, cheapest first; none if there is no place now. Workers in `avoid` failed this request
+        before: such a decode worker is used only when there is no other, such a prefill worker never,
+        as there is always the decode worker."""
+        decodes = _with_room(ask, workers, avoid)
+        prefills = [w for w in workers if w.record.role == "prefill" and w.identity not in avoid]
+        prefills = [w for w in prefills if _could_hold(w, ask.tokens)]
+        if not prefills:
+            return _local_plans(ask, decodes)
+        prompt = [(_queue_s(w) + ask.tokens / _speed(w), w) for w in prefills if self._is_short(w)]
+        return _ranked(
+            RoutePlan(d.identity, p.identity, decode_s + prompt_s)
+            for decode_s, d in _best([(_decode_s(w), w) for w in decodes])
+            for prompt_s, p in _best(prompt)
+        )
 
-    def _wait_s(self, worker: WorkerView) -> float:
-        reported = worker.load.queued_tokens if worker.load is not None else 0
-        return max(reported, worker.open_tokens) / _speed(worker)
+    def last_resort(self, ask: Ask, workers: Seq[WorkerView]) -> tuple[RoutePlan, ...]:
+        """What is better than an error when prefill workers have refused for long: the prompt is computed
+        on a decode worker that has room and little else to compute, whatever failed before."""
+        decodes = _with_room(ask, workers, frozenset())
+        return _local_plans(ask, [w for w in decodes if self._is_short(w)])
+
+    def _is_short(self, worker: WorkerView) -> bool:
+        return _queue_s(worker) <= self._max_reserved_wait_s
 
 
-def _cheapest(
-    costed: Seq[tuple[float, WorkerView]], avoid: frozenset[WorkerIdentity]
-) -> list[tuple[float, WorkerView]]:
-    trusted = [pair for pair in costed if pair[1].identity not in avoid]
-    ranked = sorted(trusted or costed, key=lambda pair: (pair[0], pair[1].record.worker))
-    return ranked[:BEST_OF_EACH]
+def _with_room(ask: Ask, workers: Seq[WorkerView], avoid: frozenset[WorkerIdentity]) -> list[WorkerView]:
+    """Decode workers that may admit the request now. If none could ever hold it, any may say so."""
+    pool = [w for w in workers if w.record.role == "decode"]
+    able = [w for w in pool if _could_hold(w, max(ask.tokens, ask.max_total - 1))]
+    trusted = [w for w in able if w.identity not in avoid]
+    return [w for w in trusted or able if _has_room(w, ask)] if able else pool
+
+
+def _local_plans(ask: Ask, decodes: Seq[WorkerView]) -> tuple[RoutePlan, ...]:
+    costed = [(_decode_s(w) + _queue_s(w) + ask.tokens / _speed(w), w) for w in decodes]
+    return _ranked(RoutePlan(w.identity, None, seconds) for seconds, w in _best(costed))
+
+
+def _best(costed: Seq[tuple[float, WorkerView]]) -> list[tuple[float, WorkerView]]:
+    return heapq.nsmallest(BEST_OF_EACH, costed, key=lambda pair: (pair[0], pair[1].record.worker))
+
+
+def _ranked(plans: Iterable[RoutePlan]) -> tuple[RoutePlan, ...]:
+    return tuple(sorted(plans, key=lambda plan: plan.predicted_s))
 
 
 def _speed(worker: WorkerView) -> float:
@@ -68,15 +89,24 @@ def _speed(worker: WorkerView) -> float:
     return measured or DEFAULT_TOKENS_PER_S
 
 
+def _queue_s(worker: WorkerView) -> float:
+    """Seconds until the prompts before this one are computed."""
+    reported = worker.load.queued_tokens if worker.load is not None else 0
+    return max(reported, worker.open_tokens) / _speed(worker)
+
+
+def _could_hold(worker: WorkerView, tokens: int) -> bool:
+    record = worker.record
+    return record.block_size == 0 or tokens <= record.total_blocks * record.block_size
+
+
 def _has_room(worker: WorkerView, ask: Ask) -> bool:
-    if worker.record.role != "decode":
-        return False
     if worker.load is None or worker.record.block_size == 0:
         return True
     return worker.load.free_blocks >= -(-ask.tokens // worker.record.block_size)
 
 
-def _decode_s(worker: WorkerView, ask: Ask) -> float:
+def _decode_s(worker: WorkerView) -> float:
     """One more sequence slows every running one: counted in steps of the present length."""
     reported = worker.load.running + worker.load.waiting if worker.load is not None else 0
     step_s = (worker.load.step_s if worker.load is not None else 0.0) or DEFAULT_STEP_S

@@ -1,0 +1,68 @@
+"""All that a request needs to go on anywhere: itself, and the tokens sent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from gateway.generator import TokenEvent
+from protocol.ids import WorkerIdentity
+from protocol.messages import Phase, Stamp, TokenDelta
+from protocol.request import Request
+
+
+@dataclass(slots=True)
+class Journey:
+    """One request from its arrival to its end, over all its attempts."""
+
+    request: Request
+    number: int
+    """Place in the order of arrival at this gateway."""
+    arrived_at: float
+    sent: list[int] = field(default_factory=list)
+    attempts: int = 0
+    failures: int = 0
+    """Attempts that were lost; a worker that is busy is none."""
+    cached_tokens: int | None = None
+    stamps: list[Stamp] = field(default_factory=list)
+    avoid: frozenset[WorkerIdentity] = frozenset()
+    """Workers that failed this request."""
+    _got_on_at: float = 0.0
+    """Time of the last token, or of the arrival."""
+    _placing: tuple[Stamp, ...] = ()
+    """Phases of the attempt that has said nothing yet."""
+
+    def __post_init__(self) -> None:
+        self._got_on_at = self.arrived_at
+
+    def remaining_s(self, now: float) -> float:
+        """Seconds to the deadline."""
+        return self.arrived_at + self.request.timeout_s - now
+
+    def failed(self, culprit: WorkerIdentity | None) -> None:
+        """An attempt was lost."""
+        self.failures += 1
+        if culprit is not None:
+            self.avoid = self.avoid | {culprit}
+
+    def placed(self, tried_at: float, reserved_at: float) -> None:
+        """A plan was tried at `tried_at` and its decode worker answered at `reserved_at`. What lost
+        attempts took since the last token counts as waiting, so each second is stamped once at most."""
+        queue = Stamp(Phase.QUEUE, tried_at - self._got_on_at)
+        self._placing = (queue, Stamp(Phase.RESERVE, reserved_at - tried_at))
+
+    def accept(self, delta: TokenDelta, now: float) -> TokenEvent:
+        """The delta becomes part of the answer. From here on it counts as sent."""
+        self.stamps += [*self._placing, *delta.stamps]
+        self._placing = ()
+        self._got_on_at = now
+        self.sent.extend(delta.tokens)
+        if self.cached_tokens is None:
+            self.cached_tokens = delta.cached_tokens
+        return TokenEvent(
+            first_index=delta.first_index,
+            tokens=delta.tokens,
+            logprobs=delta.logprobs,
+            finish=delta.finish,
+            cached_tokens=self.cached_tokens,
+            stamps=tuple(self.stamps) if delta.stamps or delta.finish is not None else (),
+        )
