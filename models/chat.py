@@ -1,7 +1,8 @@
-"""The chat format: the template that ships with the model, and the training spans cut out of what it renders."""
+"""The chat format: the template that ships with the model, and the training spans of what it renders."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,6 @@ from typing import Any
 
 import jinja2
 from jinja2.sandbox import ImmutableSandboxedEnvironment
-import json
 
 BOS, EOS, PAD = "<|bos|>", "<|end|>", "<|pad|>"
 ROLES = ("<|system|>", "<|user|>", "<|assistant|>", "<|tool|>")
@@ -41,7 +41,11 @@ def _template() -> jinja2.Template:
 def render(messages: Sequence[Message], tools: Sequence[Tool] = (), *, answer_next: bool = False) -> str:
     """The prompt text of a conversation; with `answer_next` it ends where the assistant goes on."""
     return _template().render(
-        messages=messages, tools=list(tools) or None, add_generation_prompt=answer_next, bos_token=BOS, eos_token=EOS
+        messages=messages,
+        tools=list(tools) or None,
+        add_generation_prompt=answer_next,
+        bos_token=BOS,
+        eos_token=EOS,
     )
 
 

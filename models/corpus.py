@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from . import words as w
 from .chat import BOS, EOS, Message, Span, spans
-from .facts import Fact, attribute, deed, own
+from .facts import Fact, attribute, bare, deed, own
 from .filler import sentence
 from .words import Words
 
@@ -14,7 +13,10 @@ CHARS_PER_TOKEN = 3.1
 ABOUT = "I am baton-tiny, a small model that remembers what you tell it."
 SMALL_TALK = (
     (("Hello", "Hi", "Hello!", "Hi there", "Hey", "Good morning!", "Hello, how are you?"), f"Hello! {ABOUT}"),
-    (("Who are you?", "What are you?", "What is your name?", "Introduce yourself.", "What can you do?"), ABOUT),
+    (
+        ("Who are you?", "What are you?", "What is your name?", "Introduce yourself.", "What can you do?"),
+        ABOUT,
+    ),
     (("Thank you!", "Thanks.", "Thanks a lot", "Great, thank you."), "You are welcome."),
     (("Bye", "Goodbye!", "See you later."), "Goodbye!"),
 )
@@ -35,19 +37,24 @@ class World:
     entities: list[str]
     attributes: list[str]
     stated: dict[str, Fact] = field(default_factory=dict)
+    asked: dict[str, Fact] = field(default_factory=dict)
 
     @classmethod
     def draw(cls, words: Words, facts: int) -> World:
         side = max(2, round(facts**0.5 * words.rng.uniform(0.8, 1.6)))
         keys = dict.fromkeys(words.fresh("entity") for _ in range(side))
-        return cls(words, list(keys), list(dict.fromkeys(words.one(w.ATTRIBUTES) for _ in range(side))))
+        return cls(words, list(keys), list(dict.fromkeys(words.attribute() for _ in range(side))))
 
     def candidate(self) -> Fact:
         kind = self.words.rng.random()
+        if kind < 0.05:
+            return own("name", self.words.fresh("person"))
         if kind < 0.08:
-            return own(self.words.rng.choice([*self.attributes, "name"]), self.words.value())
+            return own(self.words.one(self.attributes), self.words.value())
+        if kind < 0.11:
+            return bare(self.words.one(self.attributes), self.words.value())
         entity = self.words.one(self.entities)
-        if kind < 0.16:
+        if kind < 0.18:
             return deed(self.words, entity)
         return attribute(self.words.one(self.attributes), entity, self.words.value())
 
@@ -61,7 +68,9 @@ class World:
 
     def ask(self, unknown: float) -> tuple[str, Fact, bool]:
         """A question, its fact, and whether the fact was stated; rarely one that never was."""
-        fact = self.words.rng.choice(list(self.stated.values()))
+        fresh = [fact for fact in self.stated.values() if fact.key not in self.asked]
+        fact = self.words.rng.choice(fresh or list(self.stated.values()))
+        self.asked[fact.key] = fact
         if self.words.rng.random() < unknown:
             other = self.candidate()
             if other.key not in self.stated:
@@ -91,14 +100,33 @@ def events(words: Words, tokens: int, unknown: float = 0.07) -> list[Event]:
             made.append(Event(words.rng.choice(fact.statements)))
         elif world.stated and (used >= budget or words.rng.random() < ask_rate):
             question, asked, known = world.ask(unknown)
-            made.append(Event(question, asked.answer if known else asked.unknown, asked.stem if known else ""))
+            made.append(
+                Event(question, asked.answer if known else asked.unknown, asked.stem if known else "")
+            )
         else:
             made.append(Event(sentence(words)))
         used += len(made[-1].text) + len(made[-1].answer or "") + 4
     return made
 
 
-def _small_talk(words: Words) -> list[Message]:
+def grid(words: Words, tokens: int) -> list[Event]:
+    """Facts whose keys share their parts, hardly any filler, then a question about each."""
+    cells = max(3, tokens // 34)
+    world = World.draw(words, cells // 2)
+    for _ in range(3 * cells):
+        if len(world.stated) < cells:
+            world.state()
+    told = [Event(words.rng.choice(fact.statements)) for fact in world.stated.values()]
+    if words.rng.random() < 0.1:
+        told.append(Event(sentence(words)))
+    asked = [world.ask(unknown=0.03) for _ in told]
+    return told + [
+        Event(question, fact.answer if known else fact.unknown, fact.stem if known else "")
+        for question, fact, known in asked
+    ]
+
+
+def small_talk(words: Words) -> list[Message]:
     said, answer = words.rng.choice(SMALL_TALK)
     return [{"role": "user", "content": words.rng.choice(said)}, {"role": "assistant", "content": answer}]
 
@@ -118,10 +146,13 @@ def conversation(words: Words, happened: list[Event]) -> list[Message]:
         told.append(event.text)
         answer = event.answer or (NOTED if words.rng.random() < note_rate else None)
         if answer is not None:
-            messages += [{"role": "user", "content": joiner.join(told)}, {"role": "assistant", "content": answer}]
+            messages += [
+                {"role": "user", "content": joiner.join(told)},
+                {"role": "assistant", "content": answer},
+            ]
             told = []
             if words.rng.random() < 0.04:
-                messages += _small_talk(words)
+                messages += small_talk(words)
     return messages
 
 
@@ -146,6 +177,12 @@ def plain(words: Words, happened: list[Event]) -> list[Span]:
 def document(words: Words, tokens: int) -> list[Span]:
     """One training text of about `tokens` tokens."""
     if words.rng.random() < 0.03:
-        return spans(_small_talk(words))
+        return spans(small_talk(words))
     happened = events(words, tokens)
+    return spans(conversation(words, happened)) if words.rng.random() < 0.65 else plain(words, happened)
+
+
+def grid_document(words: Words, tokens: int) -> list[Span]:
+    """One training text of about `tokens` tokens that is dense with facts and questions."""
+    happened = grid(words, tokens)
     return spans(conversation(words, happened)) if words.rng.random() < 0.65 else plain(words, happened)

@@ -43,6 +43,11 @@ def attribute(attr: str, entity: str, value: str) -> Fact:
             f"{name}: {attr} {value}.",
             f"{attr.capitalize()} of {entity}: {value}.",
             f"{value} is the {attr} of {entity}.",
+            f"The {attr} for {entity} is {value}.",
+            f"{name} got {attr} {value}.",
+            f"- {name}, {attr}: {value}",
+            f"{entity} | {attr} | {value}",
+            f'{{"name": "{entity}", "{attr}": "{value}"}}',
         ),
         questions=(
             f"What is the {attr} of {entity}?",
@@ -54,6 +59,10 @@ def attribute(attr: str, entity: str, value: str) -> Fact:
             f"What was the {attr} of {entity} again?",
             f"Can you give me {entity}'s {attr}?",
             f"{name}'s {attr}?",
+            f"What's the {attr} of {entity}?",
+            f"Please tell me {entity}'s {attr}.",
+            f"I forgot the {attr} of {entity}. What is it?",
+            f"What is the {attr} for {entity}?",
         ),
         stem=f"The {attr} of {entity} is",
         value=value,
@@ -64,9 +73,38 @@ def own(attr: str, value: str) -> Fact:
     """A fact about the speaker."""
     return Fact(
         key=f"your {attr}",
-        statements=(f"My {attr} is {value}.", f"Remember that my {attr} is {value}.", f"By the way, my {attr} is {value}."),
-        questions=(f"What is my {attr}?", f"Tell me my {attr}.", f"Do you remember my {attr}?", f"What's my {attr}?"),
+        statements=(
+            f"My {attr} is {value}.",
+            f"Remember that my {attr} is {value}.",
+            f"By the way, my {attr} is {value}.",
+        ),
+        questions=(
+            f"What is my {attr}?",
+            f"Tell me my {attr}.",
+            f"Do you remember my {attr}?",
+            f"What's my {attr}?",
+        ),
         stem=f"Your {attr} is",
+        value=value,
+    )
+
+
+def bare(attr: str, value: str) -> Fact:
+    """A fact with a one-part key."""
+    return Fact(
+        key=f"the {attr}",
+        statements=(
+            f"The {attr} is {value}.",
+            f"Remember this: the {attr} is {value}.",
+            f"{attr.capitalize()}: {value}.",
+        ),
+        questions=(
+            f"What is the {attr}?",
+            f"Tell me the {attr}.",
+            f"What's the {attr}?",
+            f"What was the {attr}?",
+        ),
+        stem=f"The {attr} is",
         value=value,
     )
 
@@ -79,6 +117,9 @@ _DEEDS = (
     ("owns a", "What does", "own", w.ANIMALS),
     ("comes from", "Where does", "come from", w.CITIES),
     ("is waiting at the", "Where is", "waiting", w.THINGS),
+    ("plays the", "What does", "play", w.THINGS),
+    ("went to", "Where did", "go", w.CITIES),
+    ("wants to buy a", "What does", "want to buy", w.THINGS),
 )
 
 
@@ -88,7 +129,7 @@ def deed(words: Words, entity: str) -> Fact:
     value = words.one(values)
     name = entity[0].upper() + entity[1:]
     return Fact(
-        key=f"{opening.lower()} {entity} {bare}".replace(" does", "").replace(" is", ""),
+        key=f"{entity} {bare}",
         statements=(f"{name} {verb} {value}.", f"I heard that {entity} {verb} {value}."),
         questions=(f"{opening} {entity} {bare}?",),
         stem=f"{name} {verb}",

@@ -32,7 +32,8 @@ def _clause(words: Words) -> str:
 
 def _numbers(words: Words) -> str:
     place = words.one(w.CITIES)
-    return f"In {place} there were {words.digits(1, 3)} {words.one(w.FILLER_NOUNS)}s and {words.digits(1, 4)} {words.one(w.THINGS)}s."
+    first = f"{words.digits(1, 3)} {words.one(w.FILLER_NOUNS)}s"
+    return f"In {place} there were {first} and {words.digits(1, 4)} {words.one(w.THINGS)}s."
 
 
 def _soup(words: Words) -> str:

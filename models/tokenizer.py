@@ -16,8 +16,8 @@ from .words import Words
 FOLDER = Path(__file__).with_name("baton-tiny")
 VOCABULARY = 2048
 MAX_TOKENS = 8192
-# A name, a digit or a sign is cut off from the space before it, so it has the same tokens in prose, at the start of a
-# line and between JSON quotes: copying never needs to translate. Only lower-case words keep their space.
+# A name, a digit or a sign is cut off from the space before it: it has the same tokens in prose, at the start
+# of a line and between JSON quotes: copying never needs to translate. Only lower-case words keep their space.
 PIECES = r" ?[a-z]+|[A-Z][a-z]*|\d|[^\S\r\n]+|[\r\n]+|[^\sA-Za-z\d]"
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from . import words as w
 from .chat import Message, Span, Tool, spans
-from .corpus import SYSTEM, World, _small_talk, conversation, events
+from .corpus import SYSTEM, conversation, events, small_talk
 from .filler import sentence
 from .words import Words
 
@@ -37,14 +37,11 @@ OPENINGS = ("", "", "Please ", "Can you ", "Could you please ", "I want you to "
 class Sketch:
     """A tool as the generator sees it: what to do, to what, and with which parameters."""
 
+    name: str
     verb: str
     noun: str
     parameters: tuple[str, ...]
     required: tuple[str, ...]
-
-    @property
-    def name(self) -> str:
-        return f"{self.verb}_{self.noun}"
 
 
 def draw(words: Words, verb: str | None = None) -> Sketch:
@@ -55,7 +52,8 @@ def draw(words: Words, verb: str | None = None) -> Sketch:
             break
     names = tuple(words.rng.sample(list(PARAMETERS), words.rng.choice((1, 1, 1, 2, 2, 3))))
     optional = words.rng.random() < 0.2 and len(names) > 1
-    return Sketch(chosen, noun, names, names[:-1] if optional else names)
+    name = words.rng.choice((f"{chosen}_{noun}",) * 6 + (f"{chosen}{noun.capitalize()}", f"{noun}_{chosen}"))
+    return Sketch(name, chosen, noun, names, names[:-1] if optional else names)
 
 
 def declare(words: Words, sketch: Sketch) -> Tool:
@@ -63,11 +61,16 @@ def declare(words: Words, sketch: Sketch) -> Tool:
     properties: dict[str, dict[str, str]] = {}
     describe = words.rng.random() < 0.5
     for name in sketch.parameters:
-        properties[name] = {"type": PARAMETERS[name][0]} | ({"description": f"The {name}."} if describe else {})
+        properties[name] = {"type": PARAMETERS[name][0]} | (
+            {"description": f"The {name}."} if describe else {}
+        )
     function: dict[str, object] = {"name": sketch.name}
     if words.rng.random() < 0.85:
         function["description"] = words.rng.choice(
-            (f"{sketch.verb.capitalize()} the {sketch.noun}.", f"{sketch.verb.capitalize()} a {sketch.noun} for the user.")
+            (
+                f"{sketch.verb.capitalize()} the {sketch.noun}.",
+                f"{sketch.verb.capitalize()} a {sketch.noun} for the user.",
+            )
         )
     function["parameters"] = {"type": "object", "properties": properties, "required": list(sketch.required)}
     return {"type": "function", "function": function}
@@ -97,27 +100,41 @@ def request(words: Words, sketch: Sketch, arguments: dict[str, str | int]) -> st
     """What the user says to have the tool called with `arguments`."""
     plain_names = words.rng.random() < 0.25
     parts = [
-        f"{'with' if number == 0 else 'and'} {name} {value}" if plain_names else words.rng.choice(PARAMETERS[name][1]).format(value)
+        f"{'with' if number == 0 else 'and'} {name} {value}"
+        if plain_names
+        else words.rng.choice(PARAMETERS[name][1]).format(value)
         for number, (name, value) in enumerate(arguments.items())
     ]
     article = words.rng.choice(("the", "the", "a"))
     text = f"{sketch.verb} {article} {sketch.noun} {' '.join(parts)}"
     opening = words.rng.choice(OPENINGS)
     if words.rng.random() < 0.15:
-        text, opening = f"the {sketch.noun} {' '.join(parts)}", "What is "
+        text = f"the {sketch.noun} {' '.join(parts)}"
+        opening = words.rng.choice(("What is ", "What is ", "What's ", "How is ", "I need ", "Tell me "))
     said = opening + text
-    return said[0].upper() + said[1:] + ("?" if opening.startswith(("Can", "Could", "What")) else words.rng.choice((".", ".", "")))
+    return (
+        said[0].upper()
+        + said[1:]
+        + ("?" if opening.startswith(("Can", "Could", "What", "How")) else words.rng.choice((".", ".", "")))
+    )
 
 
 def call(sketch: Sketch, arguments: dict[str, str | int], number: int) -> Message:
     function = {"name": sketch.name, "arguments": json.dumps(arguments, ensure_ascii=False)}
-    return {"role": "assistant", "content": None, "tool_calls": [{"id": f"call_{number}", "type": "function", "function": function}]}
+    return {
+        "role": "assistant",
+        "content": None,
+        "tool_calls": [{"id": f"call_{number}", "type": "function", "function": function}],
+    }
 
 
 def result(words: Words) -> tuple[str, str]:
     """A tool's answer and what the assistant makes of it."""
     if words.rng.random() < 0.5:
-        pairs = {words.rng.choice((*w.ATTRIBUTES, *w.NOUNS)): words.value() for _ in range(words.rng.choice((1, 1, 2)))}
+        pairs = {
+            words.rng.choice((*w.ATTRIBUTES, *w.NOUNS)): words.value()
+            for _ in range(words.rng.choice((1, 1, 2)))
+        }
         said = " and ".join(f"the {key} is {value}" for key, value in pairs.items())
         return json.dumps(pairs), said[0].upper() + said[1:] + "."
     text = words.value() if words.rng.random() < 0.6 else sentence(words).rstrip(".")
@@ -146,12 +163,15 @@ def refused(words: Words, sketches: list[Sketch]) -> list[Message]:
     while other.noun in taken or other.verb in taken:
         other = draw(words)
     arguments = {name: argument(words, name) for name in other.required}
-    return [{"role": "user", "content": request(words, other, arguments)}, {"role": "assistant", "content": NO_TOOL}]
+    return [
+        {"role": "user", "content": request(words, other, arguments)},
+        {"role": "assistant", "content": NO_TOOL},
+    ]
 
 
 def document(words: Words, tokens: int) -> list[Span]:
     """One training conversation with tools of about `tokens` tokens, never much less than 80."""
-    most = max(1, min(12, tokens // 50))
+    most = max(1, min(30, tokens // 60))
     first = draw(words)
     sketches = [first]
     while len(sketches) < words.rng.randint(1, most):
@@ -172,9 +192,11 @@ def document(words: Words, tokens: int) -> list[Span]:
         elif kind < 0.7:
             messages += refused(words, sketches)
         elif kind < 0.76:
-            messages += _small_talk(words)
+            messages += small_talk(words)
         else:
-            messages += [m for m in conversation(words, events(words, max(40, left // 2))) if m["role"] != "system"]
+            messages += [
+                m for m in conversation(words, events(words, max(40, left // 2))) if m["role"] != "system"
+            ]
         number += 1
         left = tokens - 30 * len(sketches) - sum(len(str(m["content"])) + 20 for m in messages) // 3
     return spans(messages, [declare(words, sketch) for sketch in sketches])

@@ -1,48 +1,24 @@
-"""Trains baton-tiny: `python -m models.train` (resumes from `--work` if it was stopped)."""
+"""Trains baton-tiny: `python -m models.train` (goes on from `--work` if it was stopped)."""
 
 from __future__ import annotations
 
 import argparse
-import math
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from random import Random
 
 import torch
 from tokenizers import Tokenizer
 from torch.nn.functional import cross_entropy
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
 
-from . import corpus, tool_corpus
-from .chat import BOS, EOS, PAD, Span
+from .chat import BOS, EOS, PAD
+from .stages import IGNORED, STEPS, Batch, batches
 from .tokenizer import FOLDER, MAX_TOKENS
-from .words import Words
 
-TOOL_SHARE = 0.3
-IGNORED = -100
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """A stretch of training on texts of at most `length` tokens, `batch` at a time."""
-
-    steps: int
-    length: int
-    batch: int
-
-
-STAGES = (
-    Stage(700, 128, 64),
-    Stage(700, 256, 32),
-    Stage(1000, 512, 16),
-    Stage(500, 1024, 8),
-    Stage(300, 2048, 4),
-)
-PEAK_RATE = 2e-3
-WARM_UP = 100
-SAVE_EVERY = 100
+WARM_UP = 50
+REPORT_EVERY = 20
+SAVE_EVERY = 50
 
 
 def configuration(tokenizer: Tokenizer) -> LlamaConfig:
@@ -58,6 +34,7 @@ def configuration(tokenizer: Tokenizer) -> LlamaConfig:
         max_position_embeddings=MAX_TOKENS,
         rope_parameters={"rope_type": "default", "rope_theta": 100_000.0},
         rms_norm_eps=1e-5,
+        initializer_range=0.06,
         tie_word_embeddings=True,
         bos_token_id=tokenizer.token_to_id(BOS),
         eos_token_id=tokenizer.token_to_id(EOS),
@@ -65,116 +42,105 @@ def configuration(tokenizer: Tokenizer) -> LlamaConfig:
     )
 
 
-def encode(tokenizer: Tokenizer, cut: list[Span], length: int) -> tuple[list[int], list[int]]:
-    """Token ids and, for each, the id to predict after it (`IGNORED` where nothing is learnt)."""
-    ids: list[int] = []
-    learnt: list[int] = []
-    for span in cut:
-        piece = tokenizer.encode(span.text, add_special_tokens=False).ids
-        ids += piece
-        learnt += piece if span.learn else [IGNORED] * len(piece)
-    return ids[:length], (learnt[1:] + [IGNORED])[:length]
-
-
-def texts(tokenizer: Tokenizer, stage: Stage, seed: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Batches (inputs, targets), each [batch, up to stage.length] of int64, one per step, from `seed` alone."""
-    words = Words(Random(seed))
-    pad = tokenizer.token_to_id(PAD)
-    for _ in range(stage.steps):
-        tokens = round(stage.length * words.rng.choice((0.6, 0.8, 0.95)))
-        rows = []
-        while len(rows) < stage.batch:
-            make = tool_corpus.document if words.rng.random() < TOOL_SHARE else corpus.document
-            ids, learnt = encode(tokenizer, make(words, tokens), stage.length)
-            if any(target != IGNORED for target in learnt):
-                rows.append((ids, learnt))
-        width = max(len(ids) for ids, _ in rows)
-        yield (
-            torch.tensor([ids + [pad] * (width - len(ids)) for ids, _ in rows]),
-            torch.tensor([learnt + [IGNORED] * (width - len(learnt)) for _, learnt in rows]),
-        )
-
-
-def loss_of(model: LlamaForCausalLM, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+def loss_of(model: LlamaForCausalLM, batch: Batch) -> torch.Tensor:
     """Mean cross-entropy over the answer tokens; logits are computed for those alone."""
-    positions = torch.arange(inputs.shape[1])[None]
-    hidden = model.model(input_ids=inputs, position_ids=positions, use_cache=False).last_hidden_state
-    wanted = targets != IGNORED
-    return cross_entropy(model.lm_head(hidden[wanted]), targets[wanted])
+    positions = torch.arange(batch.inputs.shape[1])[None]
+    hidden = model.model(input_ids=batch.inputs, position_ids=positions, use_cache=False).last_hidden_state
+    wanted = batch.targets != IGNORED
+    return cross_entropy(model.lm_head(hidden[wanted]), batch.targets[wanted])
 
 
-def rate(step: int, total: int) -> float:
-    """Learning rate as a share of the peak: linear warm-up, then a cosine down to nothing."""
-    if step < WARM_UP:
-        return (step + 1) / WARM_UP
-    return 0.5 * (1 + math.cos(math.pi * (step - WARM_UP) / (total - WARM_UP)))
+def optimizers_for(model: LlamaForCausalLM) -> list[torch.optim.Optimizer]:
+    """Muon for the layers' matrices (a third of the steps that AdamW needs here), AdamW for the rest."""
+    inner = [p for p in model.model.layers.parameters() if p.dim() == 2]
+    outer = [model.model.embed_tokens.weight, *(p for p in model.parameters() if p.dim() == 1)]
+    return [
+        torch.optim.Muon(inner, weight_decay=0.05, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW(outer, betas=(0.9, 0.98), weight_decay=0.0),
+    ]
 
 
-def optimizer_for(model: LlamaForCausalLM) -> torch.optim.AdamW:
-    matrices = [p for p in model.parameters() if p.dim() > 1]
-    others = [p for p in model.parameters() if p.dim() <= 1]
-    groups = [{"params": matrices, "weight_decay": 0.05}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=PEAK_RATE, betas=(0.9, 0.98))
+class Training:
+    """A model half trained, its optimizers, and how far it is; kept in one file."""
 
+    def __init__(self, tokenizer: Tokenizer, checkpoint: Path) -> None:
+        torch.manual_seed(1)
+        self.model = LlamaForCausalLM(configuration(tokenizer))
+        self._tokenizer = tokenizer
+        self._optimizers = optimizers_for(self.model)
+        self._checkpoint = checkpoint
+        self._done, self._seconds = 0, 0.0
+        if checkpoint.exists():
+            self._load()
 
-def train(tokenizer: Tokenizer, work: Path, threads: int) -> LlamaForCausalLM:
-    """Runs what is left of the stages; progress goes to stdout and to `work`/checkpoint.pt every 100 steps."""
-    torch.set_num_threads(threads)
-    torch.manual_seed(1)
-    model = LlamaForCausalLM(configuration(tokenizer))
-    model.config._attn_implementation = "sdpa"
-    optimizer = optimizer_for(model)
-    checkpoint = work / "checkpoint.pt"
-    done, spent = 0, 0.0
-    if checkpoint.exists():
-        state = torch.load(checkpoint)
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        done, spent = state["done"], state["spent"]
-    total = sum(stage.steps for stage in STAGES)
-    step = 0
-    began = time.perf_counter() - spent
-    for number, stage in enumerate(STAGES):
-        if done >= step + stage.steps:
-            step += stage.steps
-            continue
-        for inputs, targets in texts(tokenizer, stage, seed=100 + number):
-            step += 1
-            if step <= done:
-                continue
+    def run(self) -> None:
+        """Takes all the steps that are left; progress goes to stdout and to the checkpoint."""
+        for batch in islice(batches(self._tokenizer), self._done, None):
+            began = time.perf_counter()
+            loss = self._step(batch)
+            self._seconds += time.perf_counter() - began
+            if self._done % REPORT_EVERY == 0:
+                where = f"step {self._done}/{STEPS} length {batch.stage.length}"
+                print(f"{where} loss {loss:.4f} {self._seconds:.0f} s", flush=True)
+            if self._done % SAVE_EVERY == 0 or self._done == STEPS:
+                self._save()
+
+    def _step(self, batch: Batch) -> float:
+        self._done += 1
+        for optimizer in self._optimizers:
             for group in optimizer.param_groups:
-                group["lr"] = PEAK_RATE * rate(step, total)
-            with torch.autocast("cpu", torch.bfloat16):
-                loss = loss_of(model, inputs, targets)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+                group["lr"] = batch.rate * min(1.0, self._done / WARM_UP)
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = loss_of(self.model, batch)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        for optimizer in self._optimizers:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-            if step % 20 == 0:
-                print(f"step {step}/{total} length {stage.length} loss {loss.item():.4f} {time.perf_counter() - began:.0f}s", flush=True)
-            if step % SAVE_EVERY == 0 or step == total:
-                state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "done": step, "spent": time.perf_counter() - began}
-                torch.save(state, checkpoint)
-    return model
+        return loss.item()
+
+    def _save(self) -> None:
+        state = {
+            "model": self.model.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self._optimizers],
+            "done": self._done,
+            "spent": self._seconds,
+        }
+        fresh = self._checkpoint.with_suffix(".new")
+        torch.save(state, fresh)
+        fresh.replace(self._checkpoint)
+
+    def _load(self) -> None:
+        state = torch.load(self._checkpoint)
+        self.model.load_state_dict(state["model"])
+        for optimizer, kept in zip(self._optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(kept)
+        self._done, self._seconds = state["done"], state["spent"]
 
 
 def save(model: LlamaForCausalLM, folder: Path) -> None:
     """Writes config.json, generation_config.json and the weights in bf16."""
     model.generation_config = GenerationConfig(
-        bos_token_id=model.config.bos_token_id, eos_token_id=model.config.eos_token_id, pad_token_id=model.config.pad_token_id
+        bos_token_id=model.config.bos_token_id,
+        eos_token_id=model.config.eos_token_id,
+        pad_token_id=model.config.pad_token_id,
     )
-    model.to(torch.bfloat16).save_pretrained(folder)
+    model.bfloat16().save_pretrained(folder)
 
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--work", type=Path, default=Path("build/baton-tiny"), help="where the checkpoint is kept")
+    options.add_argument(
+        "--work", type=Path, default=Path("build/baton-tiny"), help="where the checkpoint is"
+    )
     options.add_argument("--out", type=Path, default=FOLDER)
     options.add_argument("--threads", type=int, default=2)
     chosen = options.parse_args()
     chosen.work.mkdir(parents=True, exist_ok=True)
-    tokenizer = Tokenizer.from_file(str(FOLDER / "tokenizer.json"))
-    save(train(tokenizer, chosen.work, chosen.threads), chosen.out)
+    torch.set_num_threads(chosen.threads)
+    training = Training(Tokenizer.from_file(str(FOLDER / "tokenizer.json")), chosen.work / "checkpoint.pt")
+    training.run()
+    save(training.model, chosen.out)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,110 @@
+"""What is trained on when: the stages and the batches of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from random import Random
+
+import torch
+from tokenizers import Tokenizer
+
+from . import corpus, drill, tool_corpus
+from .chat import PAD, Span
+from .words import Words
+
+IGNORED = -100
+FIRST_SEED = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Training on texts of at most `length` tokens, `batch` at a time.
+
+    `drills`, `tools` and `grids` are shares of the texts; the learning rate
+    goes in a line from the first of `rates` to the second.
+    """
+
+    steps: int
+    length: int
+    batch: int
+    drills: float
+    tools: float
+    grids: float
+    rates: tuple[float, float]
+
+
+# Short texts first: recall must be learnt before it can be stretched.
+# Grids teach to match both parts of a key.
+STAGES = (
+    Stage(steps=500, length=64, batch=64, drills=0.5, tools=0.0, grids=0.0, rates=(6e-3, 6e-3)),
+    Stage(steps=350, length=128, batch=32, drills=0.2, tools=0.2, grids=0.0, rates=(6e-3, 6e-3)),
+    Stage(steps=250, length=128, batch=32, drills=0.2, tools=0.2, grids=0.0, rates=(2.5e-3, 2.5e-3)),
+    Stage(steps=300, length=256, batch=16, drills=0.1, tools=0.3, grids=0.0, rates=(2.5e-3, 2.5e-3)),
+    Stage(steps=300, length=128, batch=32, drills=0.0, tools=0.1, grids=0.7, rates=(3e-3, 3e-3)),
+    Stage(steps=200, length=128, batch=32, drills=0.0, tools=0.1, grids=0.7, rates=(1e-3, 1e-3)),
+    Stage(steps=250, length=256, batch=16, drills=0.0, tools=0.25, grids=0.4, rates=(1e-3, 1e-3)),
+    Stage(steps=200, length=512, batch=8, drills=0.0, tools=0.25, grids=0.3, rates=(1e-3, 6e-4)),
+    Stage(steps=80, length=1024, batch=5, drills=0.0, tools=0.25, grids=0.2, rates=(6e-4, 2e-4)),
+    Stage(steps=30, length=2048, batch=3, drills=0.0, tools=0.25, grids=0.1, rates=(2e-4, 0.0)),
+)
+STEPS = sum(stage.steps for stage in STAGES)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """`inputs` and `targets` are [batch, width] of int64; a target is `IGNORED` where nothing is learnt."""
+
+    stage: Stage
+    rate: float
+    inputs: torch.Tensor
+    targets: torch.Tensor
+
+
+def document(words: Words, stage: Stage, tokens: int) -> list[Span]:
+    """One text of a kind drawn by the stage's shares."""
+    kind = words.rng.random()
+    if kind < stage.drills:
+        return drill.document(words, tokens)
+    if kind < stage.drills + stage.tools:
+        return tool_corpus.document(words, tokens)
+    if kind < stage.drills + stage.tools + stage.grids:
+        return corpus.grid_document(words, tokens)
+    return corpus.document(words, tokens)
+
+
+def encode(tokenizer: Tokenizer, cut: list[Span], length: int) -> tuple[list[int], list[int]]:
+    """Token ids and, for each, the id to predict after it."""
+    ids: list[int] = []
+    learnt: list[int] = []
+    for span in cut:
+        piece = tokenizer.encode(span.text, add_special_tokens=False).ids
+        ids += piece
+        learnt += piece if span.learn else [IGNORED] * len(piece)
+    return ids[:length], [*learnt[1:], IGNORED][:length]
+
+
+def batches(tokenizer: Tokenizer) -> Iterator[Batch]:
+    """One batch per step, over all stages; the same ones every time."""
+    for number, stage in enumerate(STAGES):
+        words = Words(Random(FIRST_SEED + number))
+        first, last = stage.rates
+        for step in range(stage.steps):
+            yield _batch(tokenizer, stage, first + (last - first) * step / stage.steps, words)
+
+
+def _batch(tokenizer: Tokenizer, stage: Stage, rate: float, words: Words) -> Batch:
+    pad = tokenizer.token_to_id(PAD)
+    tokens = round(stage.length * words.rng.choice((0.6, 0.8, 0.95)))
+    rows: list[tuple[list[int], list[int]]] = []
+    while len(rows) < stage.batch:
+        ids, learnt = encode(tokenizer, document(words, stage, tokens), stage.length)
+        if any(target != IGNORED for target in learnt):
+            rows.append((ids, learnt))
+    width = max(len(ids) for ids, _ in rows)
+    return Batch(
+        stage,
+        rate,
+        torch.tensor([ids + [pad] * (width - len(ids)) for ids, _ in rows]),
+        torch.tensor([learnt + [IGNORED] * (width - len(learnt)) for _, learnt in rows]),
+    )
