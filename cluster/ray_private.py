@@ -77,6 +77,16 @@ def keep_ray_on_loopback() -> None:
     ray_constants.ENABLE_RAY_CLUSTER = False
 
 
+def dead_daemons() -> tuple[str, ...]:
+    """Names of Ray's daemons that this process started and that have ended."""
+    from ray._private import worker
+
+    node = worker._global_node
+    if node is None:
+        return ()
+    return tuple(str(name) for name, _ in node.dead_processes())
+
+
 def keep_replica_on_loopback() -> None:
     """Makes the server for calls between Serve replicas listen on 127.0.0.1. To be called in a
     replica's constructor, before that server starts; Baton never calls it."""

@@ -9,23 +9,31 @@ from __future__ import annotations
 import logging
 import os
 import secrets
-import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from cluster.deployments import APP
+from cluster.in_time import in_time
 from cluster.preflight import free_port
-from cluster.ray_private import keep_ray_on_loopback, require_verified_ray, serve_environment
+from cluster.ray_private import dead_daemons, keep_ray_on_loopback, require_verified_ray, serve_environment
 from cluster.run_folder import RunFolder
 from cluster.run_processes import RUN_ID_VARIABLE
 from cluster.spec import PoolsSpec, Spec
 from cluster.start_failure import find_failure, last_line
+from protocol.errors import BatonError
 
 OBJECT_STORE_BYTES = 80 << 20
 """The smallest that Ray takes: nothing of ours goes through it."""
 SERVE_STOP_S = 3.5
 """Answers that are being streamed may go on for this long; then they are cut."""
+
+RAY_STOP_S = 3.0
+STATUS_S = 10.0
+
+
+class RayFailed(BatonError):
+    """Ray did not start, or has broken down."""
 
 
 def on_one_machine(spec: Spec) -> Spec:
@@ -41,6 +49,15 @@ def _running(replicas: Mapping[Any, int]) -> int:
     return replicas.get("RUNNING", 0)
 
 
+def _ended(end: Callable[[], None], within_s: float) -> bool:
+    try:
+        in_time(end, within_s)
+    except Exception as hangs:
+        logging.getLogger(__name__).warning("%s: %r", end, hangs)
+        return False
+    return True
+
+
 class RaySession:
     """One local Ray cluster with one Serve application."""
 
@@ -50,22 +67,25 @@ class RaySession:
         self._run_id = run_id
 
     def start_ray(self) -> None:
-        """Starts Ray's daemons."""
+        """Starts Ray's daemons. Raises UnsupportedRay or RayFailed."""
         os.environ.pop("RAY_ADDRESS", None)
         os.environ.update(self._environment())
         require_verified_ray()
         keep_ray_on_loopback()
         import ray
 
-        ray.init(
-            address="local",
-            include_dashboard=False,
-            log_to_driver=False,
-            configure_logging=False,
-            num_cpus=1,
-            object_store_memory=OBJECT_STORE_BYTES,
-            _system_config={"enable_metrics_collection": False},
-        )
+        try:
+            ray.init(
+                address="local",
+                include_dashboard=False,
+                log_to_driver=False,
+                configure_logging=False,
+                num_cpus=1,
+                object_store_memory=OBJECT_STORE_BYTES,
+                _system_config={"enable_metrics_collection": False},
+            )
+        except Exception as wrong:
+            raise RayFailed(f"Ray did not start: {' '.join(str(wrong).split())}") from wrong
 
     def deploy(self) -> None:
         """Starts Serve and asks it for the application; returns before its replicas are there."""
@@ -88,11 +108,17 @@ class RaySession:
         )
 
     def replicas(self) -> dict[str, int]:
-        """Running replicas by deployment. Raises the BatonError of a replica that could not start."""
+        """Running replicas by deployment. Raises the BatonError of a replica that could not start,
+        RayFailed if Ray is gone, DeadlineExceeded if Serve is busy."""
         from ray import serve
+        from ray.exceptions import RayError
         from ray.serve.schema import ApplicationStatus
 
-        app = serve.status().applications.get(APP)
+        self._check_daemons()
+        try:
+            app = in_time(serve.status, STATUS_S).applications.get(APP)
+        except RayError as gone:
+            raise RayFailed(f"Serve's controller does not answer: {type(gone).__name__}") from gone
         if app is None:
             return {}
         for deployment in app.deployments.values():
@@ -102,28 +128,22 @@ class RaySession:
             raise last_line(app.message)
         return {name: _running(one.replica_states) for name, one in app.deployments.items()}
 
-    def stop(self) -> None:
-        """Ends the application, then Serve, then Ray. Never raises, and takes at most SERVE_STOP_S plus
-        Ray's own two seconds; whatever is left is for `end_processes`."""
+    def stop(self) -> bool:
+        """Ends the application, then Serve, then Ray, within SERVE_STOP_S and RAY_STOP_S; never raises.
+        False if something hangs: whatever is left is then for `end_processes`."""
         import ray
-
-        if not ray.is_initialized():
-            return
-        stopping = threading.Thread(target=self._stop_serve, daemon=True)
-        stopping.start()
-        stopping.join(SERVE_STOP_S)
-        try:
-            ray.shutdown()
-        except Exception:
-            logging.getLogger(__name__).exception("ray did not shut down")
-
-    def _stop_serve(self) -> None:
         from ray import serve
 
-        try:
-            serve.shutdown()
-        except Exception:
-            logging.getLogger(__name__).exception("serve did not shut down")
+        if not ray.is_initialized():
+            return True
+        served = _ended(serve.shutdown, SERVE_STOP_S)
+        return _ended(ray.shutdown, RAY_STOP_S) and served
+
+    def _check_daemons(self) -> None:
+        """Without one of Ray's daemons nothing would be placed or mended any more."""
+        dead = dead_daemons()
+        if dead:
+            raise RayFailed(f"Ray's {dead[0]} ended; its logs are in {self._folder.path}/ray")
 
     def _environment(self) -> dict[str, str]:
         return {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import time
 import urllib.error
@@ -14,7 +15,7 @@ from cluster.deployments import DECODE, GATEWAY, PREFILL, wanted_replicas
 from cluster.interrupts import Interrupted, ignore_interrupts, raise_interrupts
 from cluster.keeper import start_keeper
 from cluster.preflight import prepared
-from cluster.ray_session import RaySession
+from cluster.ray_session import RayFailed, RaySession
 from cluster.run_folder import RunFolder, RunState
 from cluster.run_processes import end_processes
 from cluster.screen import Screen
@@ -66,7 +67,8 @@ def _session(spec: Spec, folder: RunFolder, run_id: str, screen: Screen) -> Iter
     finally:
         ignore_interrupts()
         screen.stage("stopping")
-        session.stop()
+        if not session.stop():
+            atexit.register(os._exit, 1)  # before Ray's own clean-up, which would hang again
         end_processes(run_id, STRAGGLER_S)
         keeper.kill()
         keeper.wait()
@@ -117,12 +119,16 @@ def _announce(spec: Spec, screen: Screen) -> None:
 
 
 def _watch(session: RaySession, screen: Screen) -> None:
-    """Until Interrupted. Says when a pool changes, and why a replica does not come back."""
+    """Until Interrupted, or RayFailed. Says when a pool changes, and why a replica does not come back."""
     told = ""
     while True:
         try:
             running = session.replicas()
             now = ", ".join(f"{SHORT[name]} {count}" for name, count in sorted(running.items()))
+        except RayFailed:
+            raise
+        except DeadlineExceeded as busy:
+            now = f"not known, Serve is busy: {busy.message}"
         except BatonError as failing:
             now = f"not all; a replica does not come back: {failing.message}"
         if told and now != told:
