@@ -130,14 +130,14 @@ class RaySession:
 
     def stop(self) -> bool:
         """Ends the application, then Serve, then Ray, within SERVE_STOP_S and RAY_STOP_S; never raises.
-        False if something hangs: whatever is left is then for `end_processes`."""
+        False if Ray hangs. Whatever is left is for `end_processes`."""
         import ray
         from ray import serve
 
         if not ray.is_initialized():
             return True
-        served = _ended(serve.shutdown, SERVE_STOP_S)
-        return _ended(ray.shutdown, RAY_STOP_S) and served
+        _ended(serve.shutdown, SERVE_STOP_S)
+        return _ended(ray.shutdown, RAY_STOP_S)
 
     def _check_daemons(self) -> None:
         """Without one of Ray's daemons nothing would be placed or mended any more."""

@@ -22,7 +22,6 @@ READY = "Ctrl-C stops the cluster."
 END_S = 10.0
 MEND_S = 90.0
 PREFILL_ENGINE = '"role":"prefill"'
-LONG = {"max_tokens": 4000, "temperature": 0, "stream": True, "extra_body": {"ignore_eos": True}}
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +30,27 @@ def baton() -> Iterator[BatonProcess]:
     with baton_up() as started:
         started.wait_until(lambda output: READY in output)
         yield started
+
+
+@pytest.fixture
+def client(baton: BatonProcess) -> Iterator[openai.OpenAI]:
+    """The official client; its connections end with the test."""
+    with openai.OpenAI(base_url=f"{baton.endpoint}/v1", api_key="none", max_retries=0) as opened:
+        yield opened
+
+
+def long_stream(client: openai.OpenAI) -> openai.Stream[openai.types.Completion]:
+    """An answer of thousands of tokens, of which the first has come."""
+    stream = client.completions.create(
+        model="baton-tiny",
+        prompt="Once upon a time",
+        max_tokens=4000,
+        temperature=0,
+        stream=True,
+        extra_body={"ignore_eos": True},
+    )
+    next(iter(stream))
+    return stream
 
 
 def metric(baton: BatonProcess, name: str, **labels: str) -> float:
@@ -91,11 +111,10 @@ def test_printed_curl_works(baton: BatonProcess) -> None:
     assert answer.json()["choices"][0]["message"]["role"] == "assistant"
 
 
-def test_openai_package_streams_a_chat(baton: BatonProcess) -> None:
+def test_openai_package_streams_a_chat(baton: BatonProcess, client: openai.OpenAI) -> None:
     """The official client streams a chat completion through gateway, prefill and decode, and its KV
     went over the transfer and was verified."""
     before = metric(baton, "baton_kv_transferred_blocks_total")
-    client = openai.OpenAI(base_url=f"{baton.endpoint}/v1", api_key="none")
     text = "The code of Anna is 4711. " * 8 + "What is the code of Anna?"
     stream = client.chat.completions.create(
         model="baton-tiny",
@@ -117,11 +136,9 @@ def test_openai_package_streams_a_chat(baton: BatonProcess) -> None:
     assert metric(baton, "baton_kv_failed_verifications_total") == 0
 
 
-def test_disconnect_gives_blocks_back(baton: BatonProcess) -> None:
+def test_disconnect_gives_blocks_back(baton: BatonProcess, client: openai.OpenAI) -> None:
     """A client that closes its socket within the stream frees its blocks within a second."""
-    client = openai.OpenAI(base_url=f"{baton.endpoint}/v1", api_key="none")
-    stream = client.completions.create(model="baton-tiny", prompt="Once upon a time", **LONG)  # type: ignore[call-overload]
-    next(iter(stream))
+    stream = long_stream(client)
     assert eventually(lambda: metric(baton, "baton_worker_kv_blocks", owner="request") > 0, 5.0)
     stream.response.close()
     assert eventually(lambda: metric(baton, "baton_worker_kv_blocks", owner="request") == 0, 1.0)
@@ -167,14 +184,13 @@ def test_killed_gateway_comes_back_on_its_port(baton: BatonProcess) -> None:
         assert eventually(lambda: answers(baton), MEND_S)
 
 
-def test_ctrl_c_leaves_nothing(baton: BatonProcess) -> None:
+def test_ctrl_c_leaves_nothing(baton: BatonProcess, client: openai.OpenAI) -> None:
     """Ctrl-C ends with status 0, without process, port or state, within ten seconds, also while an
     answer is being streamed."""
-    client = openai.OpenAI(base_url=f"{baton.endpoint}/v1", api_key="none", max_retries=0)
-    stream = client.completions.create(model="baton-tiny", prompt="Once upon a time", **LONG)  # type: ignore[call-overload]
-    next(iter(stream))
+    stream = long_stream(client)
     baton.interrupt()
     assert baton.process.wait(END_S) == 0
+    stream.response.close()
     assert baton.left() == ()
     assert baton.command("status").returncode == 1
     with pytest.raises(httpx.ConnectError):
