@@ -1,0 +1,498 @@
+"""The reader's half of a transfer, with a source that may say anything and reads that land at any time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.owner import Owner
+from protocol.ids import AttemptKey, Incarnation, RequestId, WorkerId, WorkerIdentity
+from protocol.limits import Limits
+from protocol.mail import PeerId
+from protocol.messages import Attach, Attached, Cancel, Published, Release, Renew
+from tests.kv_transfer.sink_bench import (
+    BLOCKS,
+    LIMITS,
+    LINK,
+    OTHER_SOURCE,
+    READER,
+    SIZE,
+    SOURCE,
+    SinkBench,
+    transfer,
+)
+
+RELEASE = Release(transfer("t"))
+
+
+def test_a_transfer_from_attach_to_release() -> None:
+    """Data first, generations after all of it, and the source is let go only once they are equal;
+    what arrived is what the source holds, and stays with Owner.dest for the role."""
+    bench = SinkBench()
+    held = bench.open()
+    assert bench.sent() == [Attach(transfer("t"), READER, "model", 0)]
+    bench.attach()
+    bench.publish(10, 11)
+    bench.sink.before_plan(0.1)
+    bench.publish(12, 13, first=2, last=True)
+    bench.sink.before_plan(0.2)
+    assert [len(read.pairs) for read in bench.transport.reads.values()] == [2, 2]
+    assert bench.sink.busy()
+    bench.transport.land_all()
+    bench.sink.before_plan(0.3)
+    assert bench.sink.take_ends() == []
+    assert bench.sent() == [], "not before the generations are here"
+    bench.transport.land_all()
+    bench.sink.before_plan(0.4)
+    assert bench.end().error is None
+    assert bench.sent() == [RELEASE]
+    assert bench.pool.held_by(Owner.dest(transfer("t"))) == held
+    assert all((bench.arena.data[held[i]] == bench.remote.data[10 + i]).all() for i in range(4))
+    assert not bench.sink.busy()
+    assert not bench.sink.has(transfer("t"))
+    assert (bench.count("transfers"), bench.count("transferred_blocks")) == (1, 4)
+    assert bench.count("transferred_bytes") == 4 * SIZE
+    assert bench.transport.reads == {}, "every record is forgotten"
+
+
+def test_only_what_is_not_here_is_read() -> None:
+    """Blocks that the prefix cache had are neither asked for nor written."""
+    bench = SinkBench()
+    held = bench.open(blocks=4, first=2)
+    bench.attach()
+    bench.publish(12, 13, first=2, last=True)
+    bench.sink.before_plan(0.0)
+    assert bench.transport.targets() == set(held[2:])
+
+
+def test_a_block_that_changed_during_the_read_is_never_accepted() -> None:
+    """One generation that moved on discards the whole read: the blocks come back unpublished."""
+    bench = SinkBench()
+    bench.reading()
+    bench.transport.land_all()
+    bench.sink.before_plan(0.1)
+    bench.remote.generations[12] += 1
+    bench.transport.land_all()
+    bench.sink.before_plan(0.2)
+    assert bench.error() == "stale_kv"
+    assert bench.count("failed_verifications") == 1
+    assert bench.held() == {}
+
+
+def test_a_published_generation_that_never_was_is_not_accepted() -> None:
+    """What the source says must be what its memory says."""
+    bench = SinkBench()
+    bench.open(blocks=1)
+    bench.attach()
+    bench.hear(Published(transfer("t"), 0, (3,), (99,), True))
+    for now in (0.1, 0.2, 0.3):
+        bench.sink.before_plan(now)
+        bench.transport.land_all()
+    assert bench.error() == "stale_kv"
+
+
+def test_one_failed_read_keeps_the_blocks_until_its_siblings_ended() -> None:
+    """A sibling may still write: quarantine first, back to the pool afterwards."""
+    bench = SinkBench()
+    bench.reading()
+    first, second = bench.transport.pending
+    bench.transport.fail(first)
+    bench.sink.before_plan(0.1)
+    assert bench.error() == "transfer_failed"
+    assert bench.sent()[-1] == RELEASE
+    assert bench.held() == {"quarantine": 4}
+    assert bench.sink.has(transfer("t")), "its id stays taken"
+    bench.transport.land(second)
+    bench.sink.before_plan(0.2)
+    assert bench.held() == {}
+    assert not bench.sink.has(transfer("t"))
+
+
+def in_hello(bench: SinkBench) -> None:
+    """Asked."""
+    bench.open()
+
+
+def in_read_without_reads(bench: SinkBench) -> None:
+    """Attached, nothing published."""
+    bench.open()
+    bench.attach()
+
+
+def in_read(bench: SinkBench) -> None:
+    """Some blocks are being read, more are to come."""
+    bench.open()
+    bench.attach()
+    bench.publish(10, 11)
+    bench.sink.before_plan(0.0)
+
+
+def in_read_of_all(bench: SinkBench) -> None:
+    """All blocks are being read."""
+    bench.reading()
+
+
+def in_verify(bench: SinkBench) -> None:
+    """The generation numbers are being read."""
+    bench.reading()
+    bench.transport.land_all()
+    bench.sink.before_plan(0.0)
+
+
+def in_drain(bench: SinkBench) -> None:
+    """Cancelled once, with reads in flight."""
+    bench.reading()
+    bench.sink.cancel(transfer("t"), 0.0)
+
+
+State = Callable[[SinkBench], None]
+STATES: tuple[State, ...] = (in_hello, in_read_without_reads, in_read, in_read_of_all, in_verify, in_drain)
+WITH_READS: tuple[State, ...] = (in_read, in_read_of_all, in_verify, in_drain)
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_cancel_in_every_state(state: State) -> None:
+    """Blocks come back at once if nothing is in flight, else after it ended; the source hears
+    Release once; the role hears nothing, for it asked; twice is harmless."""
+    bench = SinkBench()
+    state(bench)
+    bench.sink.cancel(transfer("t"), 0.0)
+    bench.sink.cancel(transfer("t"), 0.0)
+    assert bench.held() == ({"quarantine": 4} if state in WITH_READS else {})
+    bench.transport.land_all()
+    bench.sink.before_plan(0.1)
+    assert bench.held() == {}
+    assert bench.sink.take_ends() == []
+    assert bench.sent().count(RELEASE) == 1
+    assert bench.transport.reads == {}
+
+
+@pytest.mark.parametrize("state", WITH_READS)
+def test_a_source_that_hangs_is_fenced_at_last(state: State) -> None:
+    """After read_deadline_s the request is free to go elsewhere, while its blocks stay in quarantine;
+    after quarantine_s the peer's agent is destroyed, and then, not before, the blocks come back."""
+    bench = SinkBench()
+    state(bench)
+    late = LIMITS.read_deadline_s
+    bench.sink.before_plan(late - 0.1)
+    assert bench.sink.take_ends() == []
+    bench.sink.before_plan(late)
+    assert len(bench.sink.take_ends()) == (0 if state is in_drain else 1)
+    assert bench.held() == {"quarantine": 4}
+    since = 0.0 if state is in_drain else late
+    bench.sink.before_plan(since + LIMITS.quarantine_s - 0.1)
+    assert bench.transport.fenced == []
+    bench.sink.before_plan(since + LIMITS.quarantine_s)
+    assert bench.transport.fenced == [SOURCE]
+    bench.sink.before_plan(since + LIMITS.quarantine_s + 0.1)
+    assert bench.held() == {}
+    assert bench.count("fenced_peers") == 1
+
+
+def test_bytes_that_land_after_the_deadline_touch_no_other_owner() -> None:
+    """A paused source that goes on after its reader gave up writes into quarantine."""
+    bench = SinkBench()
+    held = bench.reading()
+    bench.sink.before_plan(LIMITS.read_deadline_s)
+    assert not set(bench.open("other", BLOCKS - 4, now=LIMITS.read_deadline_s)) & set(held)
+    bench.transport.land_all()
+    bench.sink.before_plan(LIMITS.read_deadline_s + 1.0)
+    assert bench.held() == {"dest": BLOCKS - 4}
+
+
+def test_the_fence_hurts_no_other_source() -> None:
+    """Reads from another source go on when one peer's agent is destroyed."""
+    bench = SinkBench()
+    bench.reading()
+    bench.sink.before_plan(LIMITS.read_deadline_s)
+    later = LIMITS.read_deadline_s + LIMITS.quarantine_s
+    bench.open("u", 2, at=OTHER_SOURCE, now=later)
+    bench.attach("u", PeerId(-2), OTHER_SOURCE, later)
+    bench.publish(1, 2, last=True, name="u", peer=PeerId(-2), now=later)
+    for step in range(3):
+        bench.sink.before_plan(later + step * 0.1)
+        for read in bench.transport.pending:
+            if bench.transport.reads[read].source == OTHER_SOURCE:
+                bench.transport.land(read)
+    assert bench.transport.fenced == [SOURCE]
+    ends = bench.sink.take_ends()
+    assert (ends[-1].transfer, ends[-1].error) == (transfer("u"), None)
+    assert bench.held() == {"dest": 2}
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_a_lost_link_in_every_state(state: State) -> None:
+    """What is published can still be read and verified; where more would have to come, the transfer
+    fails at once. The next transfer dials again."""
+    bench = SinkBench()
+    state(bench)
+    bench.sink.peer_lost(LINK, 0.1)
+    if state in (in_hello, in_read_without_reads, in_read):
+        assert bench.error() == "worker_lost"
+    for now in (0.2, 0.3, 0.4):
+        bench.transport.land_all()
+        bench.sink.before_plan(now)
+    ends = bench.sink.take_ends()
+    assert [end.error for end in ends] == ([None] if state in (in_read_of_all, in_verify) else [])
+    bench.dials()
+    bench.open("again", 1, now=1.0)
+    assert [dial.peer for dial in bench.dials()] == [PeerId(-2)]
+
+
+def test_one_link_for_all_transfers_of_one_source() -> None:
+    """And another one for another incarnation, under a number never used before."""
+    bench = SinkBench()
+    bench.open("a", 1)
+    bench.open("b", 1)
+    bench.open("c", 1, at=OTHER_SOURCE)
+    assert [(dial.peer, dial.address.identity) for dial in bench.dials()] == [
+        (PeerId(-1), SOURCE),
+        (PeerId(-2), OTHER_SOURCE),
+    ]
+
+
+def test_a_source_that_does_not_answer() -> None:
+    """peer_deadline_s after the question the request is free to go elsewhere."""
+    bench = SinkBench()
+    bench.open(now=100.0)
+    bench.sink.before_plan(100.0 + LIMITS.peer_deadline_s - 0.1)
+    assert bench.sink.take_ends() == []
+    bench.sink.before_plan(100.0 + LIMITS.peer_deadline_s)
+    assert bench.error() == "transfer_failed"
+    assert bench.held() == {}
+
+
+def test_waiting_for_a_long_prefill_is_no_failure() -> None:
+    """A read has a deadline, a prompt that is computed slowly has none here; nor do early reads of
+    it make a later one younger."""
+    bench = SinkBench()
+    bench.open(blocks=6)
+    bench.attach()
+    for turn in range(3):
+        bench.publish(turn * 2, turn * 2 + 1, first=turn * 2, last=turn == 2, now=turn * 100.0)
+        bench.sink.before_plan(turn * 100.0)
+        bench.transport.land_all()
+        bench.sink.before_plan(turn * 100.0 + 1.0)
+    bench.transport.land_all()
+    bench.sink.before_plan(202.0)
+    assert bench.end().error is None
+
+
+def test_a_read_that_hangs_is_noticed_while_the_source_goes_on_publishing() -> None:
+    """New blocks that land do not extend the deadline of a read that does not."""
+    bench = SinkBench()
+    bench.open(blocks=20)
+    bench.attach()
+    for second in range(11):
+        bench.publish(second, first=second, now=float(second))
+        bench.sink.before_plan(float(second))
+        for read in bench.transport.pending[1:]:
+            bench.transport.land(read)
+    assert bench.error() == "transfer_failed"
+
+
+def test_leases_are_renewed_while_they_are_needed() -> None:
+    """Every renew_every_s, all transfers of one source in one frame; none once nobody reads."""
+    bench = SinkBench()
+    bench.reading("a", 2)
+    bench.reading("b", 2)
+    bench.sent()
+    bench.sink.before_plan(LIMITS.renew_every_s - 0.1)
+    assert bench.sent() == []
+    bench.sink.before_plan(LIMITS.renew_every_s)
+    assert bench.sent() == [Renew((transfer("a"), transfer("b")))]
+    bench.sink.cancel(transfer("a"), 3.0)
+    bench.sent()
+    bench.sink.before_plan(LIMITS.renew_every_s * 2)
+    assert bench.sent() == [Renew((transfer("b"),))]
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        lambda bench: bench.facts(WorkerIdentity(WorkerId("prefill-0"), Incarnation("p2"))),
+        lambda bench: bench.facts(OTHER_SOURCE),
+        lambda bench: bench.facts(block_bytes=SIZE * 2),
+    ],
+)
+def test_another_life_or_layout_is_not_read(facts: Callable[[SinkBench], object]) -> None:
+    """References to a former life of the source are void; so is memory that is laid out otherwise."""
+    bench = SinkBench()
+    bench.open()
+    told = facts(bench)
+    bench.hear(Attached(transfer("t"), told, 10.0))  # type: ignore[arg-type]
+    assert bench.error() == "stale_kv"
+    assert bench.transport.connected == []
+    assert bench.held() == {}
+
+
+@pytest.mark.parametrize(
+    ("first", "blocks", "generations", "last"),
+    [
+        pytest.param(0, (BLOCKS,), (1,), False, id="a block beyond the source's memory"),
+        pytest.param(0, (-1,), (1,), False, id="a negative block"),
+        pytest.param(0, (1, 2), (1,), False, id="too few generations"),
+        pytest.param(0, (1,), (1, 2), False, id="too many generations"),
+        pytest.param(0, (1, 2, 3, 4, 5), (1,) * 5, False, id="more blocks than the prompt has"),
+        pytest.param(-3, (1, 2, 3, 4), (1,) * 4, False, id="a negative place"),
+        pytest.param(1, (1,), (1,), False, id="a gap: what is missing would never come"),
+        pytest.param(9, (), (), True, id="an end beyond the end"),
+        pytest.param(0, (1, 2), (1, 1), True, id="an end before the end"),
+    ],
+)
+def test_published_blocks_that_cannot_be(
+    first: int, blocks: tuple[int, ...], generations: tuple[int, ...], last: bool
+) -> None:
+    """The transfer fails with a typed error, and nothing of that frame is read."""
+    bench = SinkBench()
+    bench.open()
+    bench.attach()
+    bench.hear(Published(transfer("t"), first, blocks, generations, last))
+    assert bench.error() == "transfer_failed"
+    assert bench.transport.reads == {}
+    assert bench.held() == {}
+
+
+def test_doubled_and_late_frames_are_counted_and_ignored() -> None:
+    """Every frame twice, and all of them again after the end: one transfer, one end."""
+    bench = SinkBench()
+    bench.open()
+    for _ in range(2):
+        bench.attach()
+    for _ in range(2):
+        bench.publish(10, 11)
+    for _ in range(2):
+        bench.publish(10, 11, 12, 13, last=True)
+    assert bench.count("ignored_sink_frames") == 2
+    for now in (0.0, 0.1, 0.2):
+        bench.sink.before_plan(now)
+        bench.transport.land_all()
+    bench.sink.before_plan(0.3)
+    assert bench.end().error is None
+    assert bench.count("transferred_blocks") == 4
+    bench.attach()
+    bench.publish(10, 11)
+    bench.withdraw()
+    assert bench.count("ignored_sink_frames") == 5
+    assert bench.sink.take_ends() == []
+
+
+def test_frames_of_strangers_are_ignored() -> None:
+    """Only the link that was asked may answer; a frame that no source sends is left alone."""
+    bench = SinkBench()
+    bench.open()
+    bench.hear(Attached(transfer("t"), bench.facts(), 10.0), peer=PeerId(7))
+    bench.hear(Attached(transfer("unknown"), bench.facts(), 10.0))
+    bench.publish(10)
+    assert bench.count("ignored_sink_frames") == 3, "published before attached is nothing either"
+    bench.hear(Cancel(AttemptKey(RequestId("r"), 1)))
+    assert bench.transport.connected == []
+
+
+def test_withdrawn_ends_a_transfer_unless_all_is_read() -> None:
+    """Before the last read a withdrawal fails it; in VERIFY the generations decide."""
+    bench = SinkBench()
+    in_read(bench)
+    bench.withdraw()
+    assert bench.error() == "transfer_failed"
+    bench.transport.land_all()
+    bench.sink.before_plan(0.1)
+    assert bench.held() == {}
+    other = SinkBench()
+    in_verify(other)
+    other.withdraw()
+    other.transport.land_all()
+    other.sink.before_plan(0.1)
+    assert other.end().error is None
+
+
+def test_close_ends_the_transport() -> None:
+    """Nothing lands afterwards."""
+    bench = SinkBench()
+    bench.sink.close()
+    assert bench.transport.closed
+
+
+NAMES = st.sampled_from(("a", "b", "c", "d"))
+NUMBER = st.integers(-2, BLOCKS + 1)
+
+
+@given(data=st.data())
+def test_any_order_of_anything_leaves_every_block_accounted(data: st.DataObject) -> None:
+    """Sources say anything in any order, reads land, fail or hang, links break, the role cancels:
+    nothing raises, no block is free while something can land in it, and at the end nothing is held."""
+    bench = SinkBench(
+        Limits(post_bytes=2 * SIZE), budget=data.draw(st.sampled_from((SIZE, 4 * SIZE, 1 << 20)))
+    )
+    sources = {"a": SOURCE, "b": SOURCE, "c": OTHER_SOURCE, "d": OTHER_SOURCE}
+    peers = {SOURCE: LINK, OTHER_SOURCE: PeerId(-2)}
+    now = 0.0
+    for _ in range(data.draw(st.integers(1, 40))):
+        name = data.draw(NAMES)
+        at = sources[name]
+        act = data.draw(
+            st.sampled_from(
+                (
+                    "open",
+                    "attach",
+                    "publish",
+                    "honest",
+                    "withdraw",
+                    "cancel",
+                    "lose",
+                    "land",
+                    "fail",
+                    "reuse",
+                    "wait",
+                )
+            )
+        )
+        if act == "open" and not bench.sink.has(transfer(name)):
+            count = data.draw(st.integers(1, 4))
+            if bench.pool.available >= count and not bench.pool.held_by(Owner.dest(transfer(name))):
+                bench.open(name, count, data.draw(st.integers(0, count - 1)), now, at)
+                peers.update((dial.address.identity, dial.peer) for dial in bench.dials())
+        elif act == "attach":
+            bench.attach(name, peers[at], data.draw(st.sampled_from((at, SOURCE))), now)
+        elif act == "publish":
+            blocks = tuple(data.draw(st.lists(NUMBER, max_size=4)))
+            bench.publish(
+                *blocks,
+                first=data.draw(st.integers(-1, 4)),
+                last=data.draw(st.booleans()),
+                name=name,
+                now=now,
+                peer=peers[at],
+            )
+        elif act == "honest":
+            whole = len(bench.pool.held_by(Owner.dest(transfer(name))))
+            bench.publish(*range(whole), last=True, name=name, now=now, peer=peers[at])
+        elif act == "withdraw":
+            bench.withdraw(name, now)
+        elif act == "cancel":
+            bench.sink.cancel(transfer(name), now)
+        elif act == "lose":
+            bench.sink.peer_lost(peers[at], now)
+        elif act in ("land", "fail") and bench.transport.pending:
+            read = data.draw(st.sampled_from(bench.transport.pending))
+            bench.transport.land(read) if act == "land" else bench.transport.fail(read)
+        elif act == "reuse":
+            bench.remote.generations[data.draw(st.integers(0, BLOCKS - 1))] += 1
+        elif act == "wait":
+            now += data.draw(st.sampled_from((0.001, 0.5, 6.0, 31.0)))
+        bench.sink.before_plan(now)
+        for end in bench.sink.take_ends():
+            if end.error is None:
+                bench.pool.give_back(Owner.dest(end.transfer))
+        bench.held()
+    for name in sources:
+        bench.sink.cancel(transfer(name), now)
+    bench.sink.before_plan(now + LIMITS.quarantine_s)
+    bench.sink.before_plan(now + LIMITS.quarantine_s)
+    assert bench.held() == {}
+    assert not any(bench.sink.has(transfer(name)) for name in sources)
+    assert bench.transport.reads == {}
+    assert not bench.sink.busy()
