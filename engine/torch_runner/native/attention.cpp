@@ -10,7 +10,7 @@
 #include <memory>
 #include <vector>
 
-#include "numbers.h"
+#include "dots.h"
 
 namespace baton {
 
@@ -192,6 +192,65 @@ void pack_values(const T* const* rows, int64_t dim, int64_t width, typename M::P
     }
 }
 
+#if BATON_BF16
+constexpr int64_t DIRECT_ROWS = 8;  // up to which packing would cost more than it saves
+
+// Scores of C rows over a block, straight from the cache.
+template <int C>
+void direct_scores(const bf16* queries, const bf16* const* keys, int64_t dim, float* scores) {
+    for (int c = 0; c < C; ++c) std::fill(scores + c * BLOCK, scores + (c + 1) * BLOCK, 0.0f);
+    for (int t = 0; t < BLOCK && keys[t]; t += ROWS) {
+        const bf16* here[ROWS];
+        for (int i = 0; i < ROWS; ++i) here[i] = keys[t + i] ? keys[t + i] : keys[0];
+        dots<C>(here, queries, dim, dim, 0, scores + t, BLOCK);
+    }
+}
+
+// sums[c] = sums[c] * keep[c] + chances[c] @ values, straight from the cache. Two tokens at a time are
+// interleaved within 128-bit lanes, which shuffles the columns; they are put in order once at the end.
+template <int C>
+void direct_values(const bf16* chances, const bf16* const* values, int64_t dim, float* sums, const float* keep) {
+    const __m512i low = _mm512_setr_epi32(0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23);
+    const __m512i high = _mm512_setr_epi32(8, 9, 10, 11, 24, 25, 26, 27, 12, 13, 14, 15, 28, 29, 30, 31);
+    for (int64_t d = 0; d < dim; d += 32) {
+        __m512 even[C], odd[C];
+#pragma GCC unroll 4
+        for (int c = 0; c < C; ++c) even[c] = odd[c] = _mm512_setzero_ps();
+        for (int t = 0; t < BLOCK && values[t]; t += 2) {
+            const __m512i a = _mm512_loadu_si512(values[t] + d);
+            const __m512i b = _mm512_loadu_si512((values[t + 1] ? values[t + 1] : values[0]) + d);
+            const __m512bh first = (__m512bh)_mm512_unpacklo_epi16(a, b);
+            const __m512bh second = (__m512bh)_mm512_unpackhi_epi16(a, b);
+#pragma GCC unroll 4
+            for (int c = 0; c < C; ++c) {
+                int32_t both;
+                std::memcpy(&both, chances + c * BLOCK + t, 4);
+                const __m512bh chance = (__m512bh)_mm512_set1_epi32(both);
+                even[c] = _mm512_dpbf16_ps(even[c], first, chance);
+                odd[c] = _mm512_dpbf16_ps(odd[c], second, chance);
+            }
+        }
+#pragma GCC unroll 4
+        for (int c = 0; c < C; ++c) {
+            float* to = sums + c * dim + d;
+            store(to, load(to) * keep[c] + (Vec)_mm512_permutex2var_ps(even[c], low, odd[c]));
+            store(to + LANES, load(to + LANES) * keep[c] + (Vec)_mm512_permutex2var_ps(even[c], high, odd[c]));
+        }
+    }
+}
+
+template <class F>
+void by_fours(int64_t rows, F run) {
+    for (int64_t r = 0; r < rows; r += 4) {
+        const int64_t left = std::min<int64_t>(4, rows - r);
+        if (left == 4) run(r, std::integral_constant<int, 4>{});
+        else if (left == 3) run(r, std::integral_constant<int, 3>{});
+        else if (left == 2) run(r, std::integral_constant<int, 2>{});
+        else run(r, std::integral_constant<int, 1>{});
+    }
+}
+#endif
+
 template <class P>
 struct Buffer {
     std::unique_ptr<char[]> raw;
@@ -221,7 +280,8 @@ class Tile {
     Buffer<float> scores_, sums_, rows_;
 
   public:
-    void run(const Call& call, const Unit& unit) {
+    // `after` is what this thread probably does next: its first block is fetched ahead.
+    void run(const Call& call, const Unit& unit, const Unit* after) {
         const int64_t rows = (unit.last - unit.first) * call.group;
         const int64_t k_width = round_up(call.k_dim, M::PAIR), v_width = round_up(call.v_dim, LANES);
         P* queries = queries_.take(rows * k_width);
@@ -238,17 +298,25 @@ class Tile {
         std::fill(total, total + rows, 0.0f);
         const T *key_rows[2][BLOCK], *value_rows[2][BLOCK];
         find(call, unit, unit.from, key_rows[0], value_rows[0]);
+        const bool direct = is_direct(call, rows);
         int now = 0;
         for (int64_t at = unit.from; at < unit.to; at += BLOCK, now = 1 - now) {
-            find(call, unit, at + BLOCK, key_rows[1 - now], value_rows[1 - now]);
-            pack_keys<T, M>(key_rows[now], call.k_dim, keys);
-            multiply_rows<M, VECS>(queries, k_width, keys, BLOCK * M::PAIR, k_width / M::PAIR, scores, BLOCK,
-                                   nullptr, rows);
-            pack_values<T, M>(value_rows[now], call.v_dim, v_width, values);
+            const bool last = at + BLOCK >= unit.to;
+            if (!last) find(call, unit, at + BLOCK, key_rows[1 - now], value_rows[1 - now]);
+            else if (after) find(call, *after, after->from, key_rows[1 - now], value_rows[1 - now]);
+            if (!direct) {
+                pack_keys<T, M>(key_rows[now], call.k_dim, keys);
+                multiply_rows<M, VECS>(queries, k_width, keys, BLOCK * M::PAIR, k_width / M::PAIR, scores, BLOCK,
+                                       nullptr, rows);
+                pack_values<T, M>(value_rows[now], call.v_dim, v_width, values);
+            } else {
+                score_directly(queries, key_rows[now], k_width, scores, rows);
+            }
             for (int64_t r = 0; r < rows; ++r)
                 soften(call, unit.piece->start + unit.first + r / call.group - at, scores + r * BLOCK,
                        chances + r * BLOCK, most[r], total[r], keep[r]);
-            add_values(chances, values, v_width, sums, keep, rows);
+            if (!direct) add_values(chances, values, v_width, sums, keep, rows);
+            else add_directly(chances, value_rows[now], v_width, sums, keep, rows);
         }
         if (unit.partial) leave(unit.partial, rows, v_width, sums, most, total);
         else finish(call, unit, rows, v_width, sums, most, total);
@@ -273,6 +341,32 @@ class Tile {
     }
 
   private:
+    static bool is_direct(const Call& call, int64_t rows) {
+#if BATON_BF16
+        if constexpr (M::PAIR == 2) return rows <= DIRECT_ROWS && call.k_dim % 32 == 0 && call.v_dim % 32 == 0;
+#endif
+        return (void)call, (void)rows, false;
+    }
+
+    static void score_directly(const P* queries, const T* const* keys, int64_t dim, float* scores, int64_t rows) {
+#if BATON_BF16
+        if constexpr (M::PAIR == 2)
+            by_fours(rows, [&](int64_t r, auto count) {
+                direct_scores<count()>(queries + r * dim, keys, dim, scores + r * BLOCK);
+            });
+#endif
+    }
+
+    static void add_directly(const P* chances, const T* const* values, int64_t dim, float* sums, const float* keep,
+                             int64_t rows) {
+#if BATON_BF16
+        if constexpr (M::PAIR == 2)
+            by_fours(rows, [&](int64_t r, auto count) {
+                direct_values<count()>(chances + r * BLOCK, values, dim, sums + r * dim, keep + r);
+            });
+#endif
+    }
+
     static void pack_queries(const Call& call, const Unit& unit, P* out, int64_t width) {
         for (int64_t token = unit.first; token < unit.last; ++token)
             for (int64_t g = 0; g < call.group; ++g, out += width) {
@@ -418,7 +512,7 @@ void attend_in_parts(const Call& call, const std::vector<Unit>& whole, int64_t p
             unit.from = std::min(to, from + part * blocks / parts * BLOCK);
             unit.to = std::min(to, from + (part + 1) * blocks / parts * BLOCK);
             unit.partial = left.data() + u * size;
-            tile.run(call, unit);
+            tile.run(call, unit, nullptr);
         }
 #pragma omp for schedule(dynamic)
         for (int64_t u = 0; u < count; ++u)
@@ -438,7 +532,8 @@ void attend(const Call& call) {
     {
         Tile<T, M> tile;
 #pragma omp for schedule(dynamic)
-        for (int64_t u = 0; u < count; ++u) tile.run(call, units[u]);
+        for (int64_t u = 0; u < count; ++u)
+            tile.run(call, units[u], u + call.threads < count ? &units[u + call.threads] : nullptr);
     }
 }
 

@@ -65,7 +65,7 @@ def cases(
 
 
 SMALL = cases(14, 7, 3, [4, 8])
-LARGE = cases(300, 60, 5, [6, 16, 31, 64, 100])
+LARGE = cases(300, 60, 5, [6, 31, 32, 64, 96, 100])
 
 
 def native(threads: int) -> NativeAttention:
