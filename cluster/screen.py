@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TextIO
 
 from rich.console import Console
-from rich.status import Status
+from rich.live import Live
+from rich.spinner import Spinner
 
 WIDTH = 120
 """Columns of a log, which has no width of its own."""
@@ -24,7 +25,7 @@ class Screen:
         self.out = _console(sys.stdout)
         self._error = _console(sys.stderr)
         self._began = time.monotonic()
-        self._status: Status | None = None
+        self._status: Live | None = None
         self._stage = ""
 
     def stage(self, text: str) -> None:
@@ -35,10 +36,15 @@ class Screen:
         if not self.out.is_terminal:
             self.out.print(f"{self.elapsed_s:5.1f} s  {text}", markup=False)
         elif self._status is None:
-            self._status = self.out.status(text)
+            self._status = self._spinning(text)
             self._status.start()
         else:
-            self._status.update(text)
+            self._status.update(Spinner("dots", text))
+
+    def _spinning(self, text: str) -> Live:
+        """Takes standard output and error for nobody but us, as rich's own status would not."""
+        spinner = Spinner("dots", text)
+        return Live(spinner, console=self.out, transient=True, redirect_stdout=False, redirect_stderr=False)
 
     def end_stage(self) -> None:
         """Nothing is being waited for."""

@@ -192,6 +192,7 @@ def test_ctrl_c_leaves_nothing(baton: BatonProcess, client: openai.OpenAI) -> No
     assert baton.process.wait(END_S) == 0
     stream.response.close()
     assert baton.left() == ()
+    assert "ray" not in baton.output()  # what libraries say is in the logs
     assert baton.command("status").returncode == 1
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"{baton.endpoint}/health")
