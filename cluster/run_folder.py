@@ -16,6 +16,7 @@ from protocol.errors import BatonError, InvalidSpec
 FOLDER_VARIABLE = "BATON_RUN_DIR"
 MAX_PATH_CHARS = 40
 """Ray puts Unix sockets some 65 characters deeper, and a socket's path holds 107."""
+OWN_FOLDERS = ("ray", "haproxy", "logs")
 
 
 class RunState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -65,7 +66,7 @@ class RunFolder:
         """Owns the folder, emptied of earlier runs. Raises AlreadyRunning, or InvalidSpec if the folder
         is somebody else's."""
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if self.path.stat().st_uid != os.getuid():
+        if self.path.is_symlink() or self.path.stat().st_uid != os.getuid():
             raise InvalidSpec(f"{self.path} belongs to another user; set {FOLDER_VARIABLE} to another folder")
         with self._lock.open("w") as lock:
             try:
@@ -122,8 +123,7 @@ class RunFolder:
         return f"a cluster is running already{where}; stop it with `baton down`"
 
     def _clear(self) -> None:
-        for entry in self.path.iterdir():
-            if entry.is_dir() and not entry.is_symlink():
-                shutil.rmtree(entry, ignore_errors=True)
-            elif entry.name != "lock":
-                entry.unlink(missing_ok=True)
+        """Only what is ours: somebody may have named a folder with other things in it."""
+        for name in OWN_FOLDERS:
+            shutil.rmtree(self.path / name, ignore_errors=True)
+        self.forget()

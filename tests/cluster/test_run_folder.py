@@ -43,12 +43,13 @@ def test_killed_holder_is_not_running_but_left_behind(tmp_path: Path) -> None:
 
 
 def test_new_run_starts_from_an_empty_folder(tmp_path: Path) -> None:
-    """What earlier runs left in the folder is gone, so it cannot grow without bound."""
+    """What earlier runs left in the folder is gone, so it cannot grow without bound; what is not
+    Baton's stays, whatever folder was named."""
     folder = RunFolder(tmp_path / "run")
     (folder.path / "ray" / "session").mkdir(parents=True)
     (folder.path / "note").write_text("old")
     with folder.held():
-        assert sorted(entry.name for entry in folder.path.iterdir()) == ["lock", "logs"]
+        assert sorted(entry.name for entry in folder.path.iterdir()) == ["lock", "logs", "note"]
 
 
 def test_long_folder_name_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
