@@ -27,7 +27,7 @@ from benchmarks.ours import Shape, our_server
 from benchmarks.peer_vllm import SETTINGS, add_vllm_option, vllm_server
 from benchmarks.prompts import prompts
 from benchmarks.report import Reach, Report, Row, at_least
-from benchmarks.server import ServerCommand, ServerFailed, running_server
+from benchmarks.server import ServerCommand, ServerFailed, end_on_sigterm, running_server
 from benchmarks.stream_client import AnswerFailed
 
 OURS = "Baton"
@@ -94,6 +94,7 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     """Prints the report."""
+    end_on_sigterm()
     args = arguments()
     sizes = QUICK if args.quick else Sizes()
     only = args.only or SYSTEMS

@@ -11,7 +11,7 @@ from benchmarks.model_047b import decode_bytes, prefill_flops
 from benchmarks.prompts import prompt, prompts
 from benchmarks.report import Row
 from benchmarks.server import RunningServer
-from benchmarks.stream_client import Endpoint, stream, stream_all
+from benchmarks.stream_client import stream, stream_all
 
 SHORT_PROMPT = 64
 WARM_UP_TOKENS = 8
@@ -32,7 +32,7 @@ class Sizes:
     """The library peer takes seconds a token there."""
 
 
-QUICK = Sizes((1, 4), 24, (512,), 1, 4, 256, 16, 8)
+QUICK = Sizes((1, 8), 32, (512,), 2, 4, 256, 16, 8)
 
 
 def decode_work(batch: int) -> str:
@@ -57,17 +57,37 @@ async def measure_server(server: RunningServer, sizes: Sizes, box: BoxRates) -> 
         label = f"decode/{batch}"
         await stream_all(server.endpoint, prompts(f"warm-up/{label}", batch, SHORT_PROMPT), WARM_UP_TOKENS)
         asked = prompts(label, batch, SHORT_PROMPT)
-        answers = await stream_all(server.endpoint, asked, sizes.decode_tokens)
-        context = SHORT_PROMPT + sizes.decode_tokens / 2
-        rows += decode_rows(decode_work(batch), server.system, answers, decode_bytes(batch, context), box)
+        rows += await measure_decode(server, decode_work(batch), asked, sizes.decode_tokens, box)
     for length in sizes.prefill_lengths:
-        ttft = await prefill_s(server.endpoint, length, sizes.prefill_repeats)
-        rows += prefill_rows(prefill_work(length), server.system, ttft, length, box)
+        rows += await measure_prefill(server, length, sizes.prefill_repeats, box)
     asked = prompts("long", sizes.long_batch, sizes.long_prompt)
-    answers = await stream_all(server.endpoint, asked, sizes.long_tokens)
-    context = sizes.long_prompt + sizes.long_tokens / 2
-    bytes_read = decode_bytes(sizes.long_batch, context)
-    return rows + decode_rows(long_work(sizes), server.system, answers, bytes_read, box)
+    await stream_all(server.endpoint, asked, 1)  # into the prefix cache, so that all decode at once
+    return rows + await measure_decode(server, long_work(sizes), asked, sizes.long_tokens, box)
+
+
+async def measure_decode(
+    server: RunningServer, work: str, asked: Sequence[Sequence[int]], tokens: int, box: BoxRates
+) -> list[Row]:
+    """All prompts at once. The CPU row holds on a machine that is shared, too; it counts the prompts."""
+    before = sum(server.cpu().values())
+    answers = await stream_all(server.endpoint, asked, tokens)
+    used_s = sum(server.cpu().values()) - before
+    bytes_read = decode_bytes(len(asked), len(asked[0]) + tokens / 2)
+    rows = decode_rows(work, server.system, answers, bytes_read, box)
+    return [*rows, Row(work, server.system, "CPU per step, all processes", 1e3 * used_s / tokens, "ms")]
+
+
+async def measure_prefill(server: RunningServer, length: int, repeats: int, box: BoxRates) -> list[Row]:
+    """Prompts one at a time, after one that warms up."""
+    work, times = prefill_work(length), []
+    await stream(server.endpoint, prompt(f"warm-up/prefill/{length}", length), 1)
+    before = sum(server.cpu().values())
+    for number in range(repeats):
+        answer = await stream(server.endpoint, prompt(f"prefill/{length}/{number}", length), 1)
+        times.append(answer.ttft_s)
+    used_s = (sum(server.cpu().values()) - before) / repeats
+    rows = prefill_rows(work, server.system, percentile(times, 0.5), length, box)
+    return [*rows, Row(work, server.system, "CPU per prompt, all processes", 1e3 * used_s, "ms")]
 
 
 def decode_rows(
@@ -80,15 +100,6 @@ def decode_rows(
         Row(work, system, "throughput", batch_tokens_per_s(answers), "tokens/s"),
         Row(work, system, "share of read bandwidth", bytes_read / itl_s / box.read_gb_s / 1e9, "share"),
     ]
-
-
-async def prefill_s(endpoint: Endpoint, length: int, repeats: int) -> float:
-    """Median time to first token of prompts that come one at a time; the first one warms up."""
-    times = []
-    for number in range(repeats + 1):
-        answer = await stream(endpoint, prompt(f"prefill/{length}/{number}", length), 1)
-        times.append(answer.ttft_s)
-    return percentile(times[1:], 0.5)
 
 
 def prefill_rows(work: str, system: str, ttft_s: float, length: int, box: BoxRates) -> list[Row]:

@@ -21,7 +21,7 @@ from benchmarks.model_047b import model_folder, prefill_flops
 from benchmarks.ours import Shape, our_server
 from benchmarks.peer_vllm import DEFAULT, SETTINGS, add_vllm_option, vllm_server
 from benchmarks.report import Reach, Report, Row, at_least, at_most
-from benchmarks.server import ServerCommand, ServerFailed, running_server
+from benchmarks.server import ServerCommand, ServerFailed, end_on_sigterm, running_server
 from benchmarks.stream_client import AnswerFailed
 
 APART, COLOCATED = "Baton 1+1", "Baton colocated"
@@ -111,6 +111,7 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     """Prints the report."""
+    end_on_sigterm()
     args = arguments()
     every = tuple(args.every)
     load = Load(decode_tokens=40, every_s=every) if args.quick else Load(every_s=every)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -21,6 +22,11 @@ POLL_S = 0.5
 START_S = 900.0
 STOP_S = 30.0
 LOG_TAIL = 4000
+
+
+def end_on_sigterm() -> None:
+    """So that a benchmark that is told to end takes its servers with it."""
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
 
 
 class ServerFailed(Exception):
