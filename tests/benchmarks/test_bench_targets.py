@@ -23,7 +23,8 @@ def rate(work: str, system: str, value: float) -> Row:
 def test_the_engine_is_held_against_the_best_setting_of_each_work() -> None:
     """A peer's setting that is good at one thing only counts there."""
     rows = [
-        rate(decode_work(1), OURS, 30.0), rate(decode_work(1), DEFAULT, 20.0), rate(decode_work(1), BOTH_SMALL, 10.0),
+        rate(decode_work(1), OURS, 30.0), rate(decode_work(1), DEFAULT, 20.0),
+        rate(decode_work(1), BOTH_SMALL, 10.0),
         rate(prefill_work(512), OURS, 30.0), rate(prefill_work(512), DEFAULT, 10.0),
         rate(prefill_work(512), BOTH_SMALL, 40.0),
         rate(long_work(SIZES), OURS, 100.0), rate(long_work(SIZES), LIBRARY, 10.0),
