@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from enum import Enum
 
 from gateway.inbox import Heard, Inbox
@@ -20,6 +21,7 @@ from protocol.limits import Limits
 from protocol.messages import Admitted, Cancel, Compute, Failed, Join, Prefill, Refused, Reserve, TokenDelta
 from protocol.request import Assignment
 
+LOG = logging.getLogger("baton.gateway")
 INBOX_ROOM = 65536
 
 
@@ -167,5 +169,7 @@ class AttemptRun:
     def _cancel(self, link: WorkerLink) -> None:
         try:
             link.send(Cancel(self._key))
-        except BatonError:
-            return  # a worker whose link is closed has dropped the attempt by itself
+        except LinkClosed:
+            return  # with its link, the worker has dropped the attempt by itself
+        except Exception:  # or the other worker would not be told
+            LOG.exception("cannot cancel at %s", link.record.worker)
