@@ -1,0 +1,57 @@
+"""What a request keeps over its attempts."""
+
+from __future__ import annotations
+
+from gateway.journey import Journey
+from protocol.ids import AttemptKey, RequestId
+from protocol.messages import Phase, Stamp, TokenDelta
+from tests.gateway.fake_worker import record_of
+from tests.gateway.gateway_scene import request
+
+
+def delta(position: int, *stamps: Stamp, cached: int = 0) -> TokenDelta:
+    """One token."""
+    key = AttemptKey(RequestId("r"), 1)
+    return TokenDelta(key, position, (position,), cached_tokens=cached, stamps=stamps)
+
+
+def test_accepted_tokens_are_the_state() -> None:
+    """What was accepted is what a new attempt is told; cached tokens are those of the first attempt."""
+    journey = Journey(request(), 0, 10.0)
+    journey.accept(delta(0, cached=16), 11.0)
+    event = journey.accept(delta(1, cached=99), 12.0)
+    assert journey.sent == [0, 1]
+    assert event.cached_tokens == 16
+    assert journey.remaining_s(12.0) == 598.0
+
+
+def test_a_lost_attempt_counts_as_waiting() -> None:
+    """Each second until the first token is stamped once, though the first attempt came to nothing."""
+    journey = Journey(request(), 0, 10.0)
+    journey.placed(11.0, 11.5)
+    journey.failed(record_of("prefill-0", "prefill").address.identity)
+    journey.placed(14.0, 14.5)
+    event = journey.accept(delta(0, Stamp(Phase.PREFILL, 0.5)), 15.0)
+    assert event.stamps == (Stamp(Phase.QUEUE, 4.0), Stamp(Phase.RESERVE, 0.5), Stamp(Phase.PREFILL, 0.5))
+
+
+def test_waiting_in_the_middle_counts_from_the_last_token() -> None:
+    """Time in which tokens flowed is no waiting."""
+    journey = Journey(request(), 0, 10.0)
+    journey.placed(10.0, 10.0)
+    journey.accept(delta(0), 20.0)
+    journey.failed(None)
+    journey.placed(23.0, 23.5)
+    event = journey.accept(delta(1, Stamp(Phase.PREFILL, 0.5)), 24.0)
+    queued = [stamp.seconds for stamp in event.stamps if stamp.phase is Phase.QUEUE]
+    assert queued == [0.0, 3.0]
+
+
+def test_failures_name_whom_to_avoid() -> None:
+    """Each worker that failed the request is remembered; an unknown culprit is none."""
+    one, two = (record_of(name, "decode").address.identity for name in ("a", "b"))
+    journey = Journey(request(), 0, 0.0)
+    for culprit in (one, None, two, one):
+        journey.failed(culprit)
+    assert journey.failures == 4
+    assert journey.avoid == {one, two}
