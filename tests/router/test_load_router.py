@@ -139,7 +139,7 @@ pools = st.lists(
         reported=st.booleans(),
     ),
     unique_by=lambda made: made.identity,
-    max_size=16,
+    max_size=8,
 )
 avoided = st.frozensets(st.builds(identity, st.sampled_from([f"{r}{i}" for r in "pd" for i in range(6)])))
 asks = st.builds(Ask, tokens=st.integers(1, 120), max_total=st.integers(121, 400))
