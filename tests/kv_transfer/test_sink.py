@@ -5,14 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from engine.owner import Owner
-from protocol.ids import AttemptKey, Incarnation, RequestId, WorkerId, WorkerIdentity
-from protocol.limits import Limits
 from protocol.mail import PeerId
-from protocol.messages import Attach, Attached, Cancel, Published, Release, Renew
+from protocol.messages import Attach, Published, Release, Renew
 from tests.kv_transfer.sink_bench import (
     BLOCKS,
     LIMITS,
@@ -310,88 +306,6 @@ def test_leases_are_renewed_while_they_are_needed() -> None:
     assert bench.sent() == [Renew((transfer("b"),))]
 
 
-@pytest.mark.parametrize(
-    "facts",
-    [
-        lambda bench: bench.facts(WorkerIdentity(WorkerId("prefill-0"), Incarnation("p2"))),
-        lambda bench: bench.facts(OTHER_SOURCE),
-        lambda bench: bench.facts(block_bytes=SIZE * 2),
-    ],
-)
-def test_another_life_or_layout_is_not_read(facts: Callable[[SinkBench], object]) -> None:
-    """References to a former life of the source are void; so is memory that is laid out otherwise."""
-    bench = SinkBench()
-    bench.open()
-    told = facts(bench)
-    bench.hear(Attached(transfer("t"), told, 10.0))  # type: ignore[arg-type]
-    assert bench.error() == "stale_kv"
-    assert bench.transport.connected == []
-    assert bench.held() == {}
-
-
-@pytest.mark.parametrize(
-    ("first", "blocks", "generations", "last"),
-    [
-        pytest.param(0, (BLOCKS,), (1,), False, id="a block beyond the source's memory"),
-        pytest.param(0, (-1,), (1,), False, id="a negative block"),
-        pytest.param(0, (1, 2), (1,), False, id="too few generations"),
-        pytest.param(0, (1,), (1, 2), False, id="too many generations"),
-        pytest.param(0, (1, 2, 3, 4, 5), (1,) * 5, False, id="more blocks than the prompt has"),
-        pytest.param(-3, (1, 2, 3, 4), (1,) * 4, False, id="a negative place"),
-        pytest.param(1, (1,), (1,), False, id="a gap: what is missing would never come"),
-        pytest.param(9, (), (), True, id="an end beyond the end"),
-        pytest.param(0, (1, 2), (1, 1), True, id="an end before the end"),
-    ],
-)
-def test_published_blocks_that_cannot_be(
-    first: int, blocks: tuple[int, ...], generations: tuple[int, ...], last: bool
-) -> None:
-    """The transfer fails with a typed error, and nothing of that frame is read."""
-    bench = SinkBench()
-    bench.open()
-    bench.attach()
-    bench.hear(Published(transfer("t"), first, blocks, generations, last))
-    assert bench.error() == "transfer_failed"
-    assert bench.transport.reads == {}
-    assert bench.held() == {}
-
-
-def test_doubled_and_late_frames_are_counted_and_ignored() -> None:
-    """Every frame twice, and all of them again after the end: one transfer, one end."""
-    bench = SinkBench()
-    bench.open()
-    for _ in range(2):
-        bench.attach()
-    for _ in range(2):
-        bench.publish(10, 11)
-    for _ in range(2):
-        bench.publish(10, 11, 12, 13, last=True)
-    assert bench.count("ignored_sink_frames") == 2
-    for now in (0.0, 0.1, 0.2):
-        bench.sink.before_plan(now)
-        bench.transport.land_all()
-    bench.sink.before_plan(0.3)
-    assert bench.end().error is None
-    assert bench.count("transferred_blocks") == 4
-    bench.attach()
-    bench.publish(10, 11)
-    bench.withdraw()
-    assert bench.count("ignored_sink_frames") == 5
-    assert bench.sink.take_ends() == []
-
-
-def test_frames_of_strangers_are_ignored() -> None:
-    """Only the link that was asked may answer; a frame that no source sends is left alone."""
-    bench = SinkBench()
-    bench.open()
-    bench.hear(Attached(transfer("t"), bench.facts(), 10.0), peer=PeerId(7))
-    bench.hear(Attached(transfer("unknown"), bench.facts(), 10.0))
-    bench.publish(10)
-    assert bench.count("ignored_sink_frames") == 3, "published before attached is nothing either"
-    bench.hear(Cancel(AttemptKey(RequestId("r"), 1)))
-    assert bench.transport.connected == []
-
-
 def test_withdrawn_ends_a_transfer_unless_all_is_read() -> None:
     """Before the last read a withdrawal fails it; in VERIFY the generations decide."""
     bench = SinkBench()
@@ -414,85 +328,3 @@ def test_close_ends_the_transport() -> None:
     bench = SinkBench()
     bench.sink.close()
     assert bench.transport.closed
-
-
-NAMES = st.sampled_from(("a", "b", "c", "d"))
-NUMBER = st.integers(-2, BLOCKS + 1)
-
-
-@given(data=st.data())
-def test_any_order_of_anything_leaves_every_block_accounted(data: st.DataObject) -> None:
-    """Sources say anything in any order, reads land, fail or hang, links break, the role cancels:
-    nothing raises, no block is free while something can land in it, and at the end nothing is held."""
-    bench = SinkBench(
-        Limits(post_bytes=2 * SIZE), budget=data.draw(st.sampled_from((SIZE, 4 * SIZE, 1 << 20)))
-    )
-    sources = {"a": SOURCE, "b": SOURCE, "c": OTHER_SOURCE, "d": OTHER_SOURCE}
-    peers = {SOURCE: LINK, OTHER_SOURCE: PeerId(-2)}
-    now = 0.0
-    for _ in range(data.draw(st.integers(1, 40))):
-        name = data.draw(NAMES)
-        at = sources[name]
-        act = data.draw(
-            st.sampled_from(
-                (
-                    "open",
-                    "attach",
-                    "publish",
-                    "honest",
-                    "withdraw",
-                    "cancel",
-                    "lose",
-                    "land",
-                    "fail",
-                    "reuse",
-                    "wait",
-                )
-            )
-        )
-        if act == "open" and not bench.sink.has(transfer(name)):
-            count = data.draw(st.integers(1, 4))
-            if bench.pool.available >= count and not bench.pool.held_by(Owner.dest(transfer(name))):
-                bench.open(name, count, data.draw(st.integers(0, count - 1)), now, at)
-                peers.update((dial.address.identity, dial.peer) for dial in bench.dials())
-        elif act == "attach":
-            bench.attach(name, peers[at], data.draw(st.sampled_from((at, SOURCE))), now)
-        elif act == "publish":
-            blocks = tuple(data.draw(st.lists(NUMBER, max_size=4)))
-            bench.publish(
-                *blocks,
-                first=data.draw(st.integers(-1, 4)),
-                last=data.draw(st.booleans()),
-                name=name,
-                now=now,
-                peer=peers[at],
-            )
-        elif act == "honest":
-            whole = len(bench.pool.held_by(Owner.dest(transfer(name))))
-            bench.publish(*range(whole), last=True, name=name, now=now, peer=peers[at])
-        elif act == "withdraw":
-            bench.withdraw(name, now)
-        elif act == "cancel":
-            bench.sink.cancel(transfer(name), now)
-        elif act == "lose":
-            bench.sink.peer_lost(peers[at], now)
-        elif act in ("land", "fail") and bench.transport.pending:
-            read = data.draw(st.sampled_from(bench.transport.pending))
-            bench.transport.land(read) if act == "land" else bench.transport.fail(read)
-        elif act == "reuse":
-            bench.remote.generations[data.draw(st.integers(0, BLOCKS - 1))] += 1
-        elif act == "wait":
-            now += data.draw(st.sampled_from((0.001, 0.5, 6.0, 31.0)))
-        bench.sink.before_plan(now)
-        for end in bench.sink.take_ends():
-            if end.error is None:
-                bench.pool.give_back(Owner.dest(end.transfer))
-        bench.held()
-    for name in sources:
-        bench.sink.cancel(transfer(name), now)
-    bench.sink.before_plan(now + LIMITS.quarantine_s)
-    bench.sink.before_plan(now + LIMITS.quarantine_s)
-    assert bench.held() == {}
-    assert not any(bench.sink.has(transfer(name)) for name in sources)
-    assert bench.transport.reads == {}
-    assert not bench.sink.busy()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from engine.owner import Owner, OwnerKind
+from engine.schedule import SchedulePolicy
 from kv_transfer.source import KvSource
 from prefill_worker.role import PrefillRole
 from protocol.ids import AttemptKey, Incarnation, RequestId, TransferId, WorkerId, WorkerIdentity
@@ -10,7 +11,7 @@ from protocol.limits import Limits
 from protocol.mail import Inbound, Outbound, PeerId
 from protocol.messages import Attach, Frame, Prefill, Published, Release, Renew, SourceFacts
 from protocol.request import Assignment
-from tests.engine.modelled import assignment, modelled_engine
+from tests.engine.modelled import POLICY, assignment, modelled_engine
 
 ME = WorkerIdentity(WorkerId("prefill-0"), Incarnation("p1"))
 READER = WorkerIdentity(WorkerId("decode-0"), Incarnation("d1"))
@@ -49,8 +50,8 @@ def job(
 class PrefillBench:
     """Steps take no time; `now` is the test's."""
 
-    def __init__(self, blocks: int = 20, limits: Limits = LIMITS) -> None:
-        self.engine = modelled_engine(blocks)
+    def __init__(self, blocks: int = 20, limits: Limits = LIMITS, policy: SchedulePolicy = POLICY) -> None:
+        self.engine = modelled_engine(blocks, policy=policy)
         arena = self.engine.runner.arena
         facts = SourceFacts(ME, b"agent", arena.address, arena.block_bytes, blocks, arena.generations_address)
         self.source = KvSource(self.engine.pool, facts, "model", limits)

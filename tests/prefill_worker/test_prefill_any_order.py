@@ -19,18 +19,8 @@ from tests.prefill_worker.prefill_bench import (
     key,
 )
 
-ACTS = (
-    "prefill",
-    "attach",
-    "renew",
-    "release",
-    "cancel",
-    "lose gateway",
-    "lose reader",
-    "wait",
-    "step",
-    "step",
-)
+COMMANDS = ("prefill", "attach", "renew", "release", "cancel")
+EVENTS = ("lose gateway", "lose reader", "wait", "step", "step")
 PROMPTS = (tuple(range(10)), tuple(range(7)), (*range(8), 50, 51), tuple(range(60, 100)))
 
 
@@ -44,7 +34,7 @@ def test_nothing_raises_and_nothing_is_kept(data: st.DataObject) -> None:
     names = st.sampled_from(("a", "b", "c"))
     now = 0.0
     for _ in range(data.draw(st.integers(1, 40))):
-        act = data.draw(st.sampled_from(ACTS))
+        act = data.draw(st.sampled_from((*COMMANDS, *EVENTS)))
         name = data.draw(names)
         link, reader = data.draw(readers)
         if act == "prefill":
