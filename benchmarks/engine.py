@@ -14,7 +14,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.box import BoxRates, hardware, measure_box
@@ -81,7 +80,7 @@ def arguments() -> argparse.Namespace:
     """What the command line says."""
     parser = argparse.ArgumentParser(description=__doc__, prog="benchmarks.engine")
     parser.add_argument("--quick", action="store_true", help="less of everything, to see that it works")
-    parser.add_argument("--only", nargs="+", choices=SYSTEMS)
+    parser.add_argument("--only", nargs="+", choices=SYSTEMS, default=SYSTEMS)
     parser.add_argument(
         "--cores", type=int, nargs="+", default=sorted(os.sched_getaffinity(0)), help="default: all"
     )
@@ -92,46 +91,56 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def server_commands(args: argparse.Namespace, model: Path, work: Path) -> list[ServerCommand]:
+    """How each server that is wanted and there is started."""
+    cores, found = tuple(args.cores), []
+    if "baton" in args.only:
+        found.append(our_server(Shape(OURS, (), cores, with_ray=False), model, work))
+    if "vllm" in args.only and args.vllm_python:
+        found += [vllm_server(setting, args.vllm_python, model, cores) for setting in args.vllm_settings]
+    return found
+
+
+def measure_all(args: argparse.Namespace, sizes: Sizes, box: BoxRates, failed: list[str]) -> list[Row]:
+    """One system after another. What fails is told in `failed`; an interrupt ends the run, and what
+    was measured before it is still reported."""
+    model = model_folder(args.cache)
+    work = args.logs or Path(tempfile.mkdtemp(prefix="baton-bench-"))
+    rows: list[Row] = []
+    system = ""
+    try:
+        for command in server_commands(args, model, work):
+            system = command.system
+            try:
+                rows += server_rows(command, sizes, box, work)
+            except (ServerFailed, AnswerFailed, NeverTogether, OSError) as wrong:
+                failed.append(f"{system} failed: {wrong}")
+        if "transformers" in args.only:
+            system = LIBRARY
+            rows += library_rows(args.transformers_python, model, sizes, len(args.cores))
+    except (KeyboardInterrupt, SystemExit):
+        failed.append(f"interrupted at {system}")
+    except (subprocess.SubprocessError, NeverTogether, OSError) as wrong:
+        failed.append(f"{system} failed: {wrong}")
+    return rows
+
+
 def main() -> None:
     """Prints the report."""
     end_on_sigterm()
     args = arguments()
     sizes = QUICK if args.quick else Sizes()
-    only = args.only or SYSTEMS
-    start, cores = hardware(), tuple(args.cores)
-    model = model_folder(args.cache)
-    work = args.logs or Path(tempfile.mkdtemp(prefix="baton-bench-"))
-    box = measure_box(cores)
+    start, failed = hardware(), list[str]()
+    box = measure_box(tuple(args.cores))
     rows = [
         Row("this machine", "hardware", "read bandwidth", box.read_gb_s, "GB/s"),
         Row("this machine", "hardware", "bf16 matmul", box.matmul_tflop_s, "TFLOP/s"),
+        *measure_all(args, sizes, box, failed),
     ]
-    absent, commands, failed = [], [], []
-    if "baton" in only:
-        commands.append(our_server(Shape(OURS, (), cores, with_ray=False), model, work))
-    if "vllm" in only and args.vllm_python:
-        commands += [vllm_server(setting, args.vllm_python, model, cores) for setting in args.vllm_settings]
-    elif "vllm" in only:
-        absent.append("vLLM")
-    for command in commands:
-        try:
-            rows += server_rows(command, sizes, box, work)
-        except (ServerFailed, AnswerFailed, NeverTogether, OSError) as wrong:
-            failed.append(f"{command.system} failed: {wrong}")
-    if "transformers" in only:
-        try:
-            rows += library_rows(args.transformers_python, model, sizes, len(cores))
-        except (subprocess.SubprocessError, NeverTogether, OSError) as wrong:
-            failed.append(f"{LIBRARY} failed: {wrong}")
-    report = Report(
-        "engine",
-        f"{start}; cores used: {len(cores)}",
-        tuple(rows),
-        tuple(reaches(rows, sizes)),
-        tuple(absent),
-        tuple(failed),
-    )
-    print(replace(report, notes=(*report.notes, f"load average at the end {os.getloadavg()[0]:.1f}")).text())
+    absent = ("vLLM",) if "vllm" in args.only and not args.vllm_python else ()
+    notes = (*failed, f"load average at the end {os.getloadavg()[0]:.1f}")
+    used = f"{start}; cores used: {len(args.cores)}"
+    print(Report("engine", used, tuple(rows), tuple(reaches(rows, sizes)), absent, notes).text())
     sys.exit(1 if failed else 0)
 
 

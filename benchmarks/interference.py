@@ -129,6 +129,9 @@ def main() -> None:
             rows += system_rows(command, load, work)
         except (ServerFailed, AnswerFailed, OSError) as wrong:
             failed.append(f"{command.system} failed: {wrong}")
+        except (KeyboardInterrupt, SystemExit):
+            failed.append(f"interrupted at {command.system}")  # what was measured is worth telling
+            break
     shares = core_share_row(rows, load, core)
     if shares and shares[0].value < SUSTAINED_SHARE:
         notes.append(f"prefill runs below {SUSTAINED_SHARE:.0%} of its core: run also with `--every 4`")
