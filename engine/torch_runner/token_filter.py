@@ -15,8 +15,8 @@ def filtered_probabilities(logits: torch.Tensor, sampling: Sampling) -> torch.Te
     mass reaches p; min-p whatever is at least min_p times as likely as the likeliest."""
     scaled = (logits - logits.max()) / sampling.temperature
     if 0 < sampling.top_k < len(logits):
-        edge = float(np.partition(scaled.numpy(), -sampling.top_k)[-sampling.top_k])
-        scaled = scaled.masked_fill(scaled < edge, float("-inf"))
+        least = float(np.partition(scaled.numpy(), -sampling.top_k)[-sampling.top_k])
+        scaled = scaled.masked_fill(scaled < least, float("-inf"))
     probabilities = scaled.softmax(-1)
     edge = probabilities.max() * sampling.min_p
     if sampling.top_p < 1.0:
