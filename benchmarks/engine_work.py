@@ -62,7 +62,9 @@ async def measure_server(server: RunningServer, sizes: Sizes, box: BoxRates) -> 
         rows += await measure_prefill(server, length, sizes.prefill_repeats, box)
     asked = prompts("long", sizes.long_batch, sizes.long_prompt)
     await stream_all(server.endpoint, asked, 1)  # into the prefix cache, so that all decode at once
-    return rows + await measure_decode(server, long_work(sizes), asked, sizes.long_tokens, box)
+    answers = await stream_all(server.endpoint, asked, sizes.long_tokens)
+    bytes_read = decode_bytes(sizes.long_batch, sizes.long_prompt + sizes.long_tokens / 2)
+    return rows + decode_rows(long_work(sizes), server.system, answers, bytes_read, box)
 
 
 async def measure_decode(

@@ -21,7 +21,7 @@ from benchmarks.stream_client import Endpoint
 POLL_S = 0.5
 START_S = 900.0
 STOP_S = 30.0
-LOG_TAIL = 4000
+LOG_TAIL = 1000
 
 
 def end_on_sigterm() -> None:
