@@ -15,7 +15,7 @@ import torch
 from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from models.recall import Form, Outcome, answered, recall_probes, tool_probes
+from models.recall import FACTS, Form, Outcome, answered, recall_probes, tool_probes
 from models.tokenizer import FOLDER
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -46,13 +46,15 @@ class Reach:
     met: bool
 
 
-def recall_row(model: PreTrainedModel, tokenizer: Tokenizer, dtype: str, distance: int, probes: int) -> Row:
+def recall_row(
+    model: PreTrainedModel, tokenizer: Tokenizer, dtype: str, distance: int, probes: int, crowd: int
+) -> Row:
     """The share of probes answered exactly, over the three forms in equal parts."""
     right = [
         hit
         for form in Form
         for hit in answered(
-            model, tokenizer, recall_probes(tokenizer, distance, form, probes // len(Form), SEED)
+            model, tokenizer, recall_probes(tokenizer, distance, form, probes // len(Form), SEED, crowd)
         )
     ]
     return Row(
@@ -83,6 +85,7 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--model", type=Path, default=FOLDER)
     options.add_argument("--probes", type=int, default=150, help="per distance and dtype")
+    options.add_argument("--facts", type=int, default=FACTS, help="in each probe")
     options.add_argument("--distances", type=int, nargs="+", default=list(DISTANCES))
     chosen = options.parse_args()
     tokenizer = Tokenizer.from_file(str(chosen.model / "tokenizer.json"))
@@ -90,7 +93,7 @@ def main() -> None:
     for name, dtype in DTYPES.items():
         model = AutoModelForCausalLM.from_pretrained(chosen.model, dtype=dtype).eval()
         for distance in chosen.distances:
-            rows.append(recall_row(model, tokenizer, name, distance, chosen.probes))
+            rows.append(recall_row(model, tokenizer, name, distance, chosen.probes, chosen.facts))
             print(f"{rows[-1].system:16} {rows[-1].work:28} {rows[-1].value:.3f}", flush=True)
         for row in tool_rows(model, tokenizer, name, chosen.probes):
             rows.append(row)

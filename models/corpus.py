@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from .chat import BOS, EOS, Message, Span, spans
-from .facts import Fact, attribute, bare, deed, own
+from .facts import Fact, attribute, bare, own
 from .filler import sentence
 from .words import Words
 
@@ -47,15 +47,13 @@ class World:
 
     def candidate(self) -> Fact:
         kind = self.words.rng.random()
-        if kind < 0.05:
+        if kind < 0.04:
             return own("name", self.words.fresh("person"))
-        if kind < 0.08:
+        if kind < 0.07:
             return own(self.words.one(self.attributes), self.words.value())
-        if kind < 0.11:
+        if kind < 0.1:
             return bare(self.words.one(self.attributes), self.words.value())
         entity = self.words.one(self.entities)
-        if kind < 0.18:
-            return deed(self.words, entity)
         return attribute(self.words.one(self.attributes), entity, self.words.value())
 
     def state(self) -> Fact | None:
@@ -136,7 +134,7 @@ def conversation(words: Words, happened: list[Event]) -> list[Message]:
     messages: list[Message] = []
     told: list[str] = []
     joiner = words.rng.choice((" ", " ", " ", "\n"))
-    note_rate = words.rng.choice((0.0, 0.0, 0.1, 0.3))
+    note_rate = words.rng.choice((0.0, 0.1, 0.3, 0.6))
     if words.rng.random() < 0.4:
         messages.append({"role": "system", "content": words.rng.choice(SYSTEM)})
         while happened[0].answer is None and words.rng.random() < 0.4 and len(happened) > 2:

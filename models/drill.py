@@ -1,6 +1,6 @@
 """Copying drills: phrases that mean nothing, and the same again from a cue.
 
-They teach in minutes to match more than one token and to copy from there; facts alone take many times longer.
+They teach in minutes to match more than one token and to copy from there.
 """
 
 from __future__ import annotations

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from . import words as w
-from .words import Words
-
 
 @dataclass(frozen=True, slots=True)
 class Fact:
@@ -35,34 +32,19 @@ def attribute(attr: str, entity: str, value: str) -> Fact:
         statements=(
             f"The {attr} of {entity} is {value}.",
             f"The {attr} of {entity} is {value}.",
+            f"The {attr} of {entity} is {value}.",
             f"{name}'s {attr} is {value}.",
-            f"{name} has the {attr} {value}.",
-            f"For {entity}, the {attr} is {value}.",
             f"Remember: the {attr} of {entity} is {value}.",
-            f"Please note that {entity}'s {attr} is {value}.",
-            f"{name}: {attr} {value}.",
-            f"{attr.capitalize()} of {entity}: {value}.",
-            f"{value} is the {attr} of {entity}.",
-            f"The {attr} for {entity} is {value}.",
-            f"{name} got {attr} {value}.",
-            f"- {name}, {attr}: {value}",
-            f"{entity} | {attr} | {value}",
-            f'{{"name": "{entity}", "{attr}": "{value}"}}',
+            f"Please note that the {attr} of {entity} is {value}.",
         ),
         questions=(
             f"What is the {attr} of {entity}?",
             f"What is the {attr} of {entity}?",
+            f"What is the {attr} of {entity}?",
             f"What is {entity}'s {attr}?",
             f"Tell me the {attr} of {entity}.",
-            f"Which {attr} does {entity} have?",
             f"Do you remember the {attr} of {entity}?",
             f"What was the {attr} of {entity} again?",
-            f"Can you give me {entity}'s {attr}?",
-            f"{name}'s {attr}?",
-            f"What's the {attr} of {entity}?",
-            f"Please tell me {entity}'s {attr}.",
-            f"I forgot the {attr} of {entity}. What is it?",
-            f"What is the {attr} for {entity}?",
         ),
         stem=f"The {attr} of {entity} is",
         value=value,
@@ -105,33 +87,5 @@ def bare(attr: str, value: str) -> Fact:
             f"What was the {attr}?",
         ),
         stem=f"The {attr} is",
-        value=value,
-    )
-
-
-# (statement and answer verb, question opening, bare verb, where the value comes from)
-_DEEDS = (
-    ("lives in", "Where does", "live", w.CITIES),
-    ("works as a", "What does", "work as", w.JOBS),
-    ("likes", "What does", "like", w.FOODS),
-    ("owns a", "What does", "own", w.ANIMALS),
-    ("comes from", "Where does", "come from", w.CITIES),
-    ("is waiting at the", "Where is", "waiting", w.THINGS),
-    ("plays the", "What does", "play", w.THINGS),
-    ("went to", "Where did", "go", w.CITIES),
-    ("wants to buy a", "What does", "want to buy", w.THINGS),
-)
-
-
-def deed(words: Words, entity: str) -> Fact:
-    """A fact about what somebody does."""
-    verb, opening, bare, values = words.rng.choice(_DEEDS)
-    value = words.one(values)
-    name = entity[0].upper() + entity[1:]
-    return Fact(
-        key=f"{entity} {bare}",
-        statements=(f"{name} {verb} {value}.", f"I heard that {entity} {verb} {value}."),
-        questions=(f"{opening} {entity} {bare}?",),
-        stem=f"{name} {verb}",
         value=value,
     )

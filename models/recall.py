@@ -17,7 +17,8 @@ from .corpus import NOTED, World
 from .filler import sentence
 from .words import Words
 
-FACTS = 7
+FACTS = 4
+"""Facts in a probe, the one asked for among them; they share parts of their keys."""
 
 
 class Form(Enum):
@@ -55,10 +56,10 @@ def assistant(text: str) -> Message:
     return {"role": "assistant", "content": text}
 
 
-def recall_probe(words: Words, tokenizer: Tokenizer, distance: int, form: Form) -> Probe:
-    """One fact about `distance` tokens before its question, among six others that share parts of its key."""
-    world = World.draw(words, FACTS)
-    while len(world.stated) < FACTS:
+def recall_probe(words: Words, tokenizer: Tokenizer, distance: int, form: Form, crowd: int) -> Probe:
+    """One fact about `distance` tokens before its question, among `crowd` that share parts of keys."""
+    world = World.draw(words, crowd)
+    while len(world.stated) < crowd:
         world.state()
     facts = list(world.stated.values())
     told = [words.rng.choice(fact.statements) for fact in facts]
@@ -77,9 +78,11 @@ def recall_probe(words: Words, tokenizer: Tokenizer, distance: int, form: Form) 
     return Probe("".join(span.text for span in cut[:-1]), cut[-1].text)
 
 
-def recall_probes(tokenizer: Tokenizer, distance: int, form: Form, count: int, seed: int) -> list[Probe]:
+def recall_probes(
+    tokenizer: Tokenizer, distance: int, form: Form, count: int, seed: int, crowd: int = FACTS
+) -> list[Probe]:
     words = Words(Random(f"{seed} {distance} {form.value}"), held_out=True)
-    return [recall_probe(words, tokenizer, distance, form) for _ in range(count)]
+    return [recall_probe(words, tokenizer, distance, form, crowd) for _ in range(count)]
 
 
 class Outcome(Enum):

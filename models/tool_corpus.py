@@ -14,20 +14,13 @@ from .words import Words
 NO_TOOL = "I have no tool for that."
 # parameter name -> (JSON type, natural phrases)
 PARAMETERS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "city": ("string", ("in {}", "for {}", "in the city of {}")),
-    "name": ("string", ("for {}", "named {}", "called {}", "of {}")),
-    "person": ("string", ("for {}", "with {}", "of {}")),
-    "code": ("string", ("with the code {}", "with code {}", "for code {}")),
-    "room": ("string", ("in room {}", "for room {}")),
-    "minutes": ("integer", ("for {} minutes", "in {} minutes", "of {} minutes")),
+    "city": ("string", ("in {}",)),
+    "name": ("string", ("for {}",)),
+    "code": ("string", ("with the code {}", "with code {}")),
+    "room": ("string", ("in room {}",)),
+    "minutes": ("integer", ("for {} minutes",)),
     "people": ("integer", ("for {} people",)),
-    "amount": ("integer", ("of {}", "for the amount {}", "with {}")),
-    "day": ("string", ("on {}", "for {}")),
-    "date": ("string", ("on {}", "for {}")),
-    "color": ("string", ("in {}", "with the color {}")),
-    "query": ("string", ("for {}", "about {}")),
-    "to": ("string", ("to {}",)),
-    "id": ("string", ("with id {}", "number {}")),
+    "day": ("string", ("on {}",)),
 }
 DAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
 OPENINGS = ("", "", "Please ", "Can you ", "Could you please ", "I want you to ", "I need you to ", "Now ")
@@ -50,9 +43,9 @@ def draw(words: Words, verb: str | None = None) -> Sketch:
         chosen, noun = verb or words.one(w.VERBS), words.one(w.NOUNS)
         if (w.is_held_out(f"{chosen}_{noun}")) is words.held_out:
             break
-    names = tuple(words.rng.sample(list(PARAMETERS), words.rng.choice((1, 1, 1, 2, 2, 3))))
+    names = tuple(words.rng.sample(list(PARAMETERS), words.rng.choice((1, 1, 2))))
     optional = words.rng.random() < 0.2 and len(names) > 1
-    name = words.rng.choice((f"{chosen}_{noun}",) * 6 + (f"{chosen}{noun.capitalize()}", f"{noun}_{chosen}"))
+    name = f"{chosen}_{noun}"
     return Sketch(name, chosen, noun, names, names[:-1] if optional else names)
 
 
@@ -81,24 +74,16 @@ def argument(words: Words, name: str) -> str | int:
         return words.rng.randrange(1, words.rng.choice((10, 100, 1000)))
     if name == "city":
         return words.one(w.CITIES) if words.rng.random() < 0.7 else words.invented()
-    if name in ("name", "person"):
-        return words.person() if words.rng.random() < 0.7 else words.full_name()
+    if name == "name":
+        return words.person()
     if name == "day":
         return words.one(DAYS)
-    if name == "date":
-        return f"2026-{words.rng.randrange(1, 13):02}-{words.rng.randrange(1, 29):02}"
-    if name == "color":
-        return words.one(w.ADJECTIVES[:10])
-    if name == "query":
-        return " ".join(words.one(w.ADJECTIVES + w.THINGS) for _ in range(words.rng.randint(1, 3)))
-    if name == "to":
-        return f"{words.person().lower()}@example.com" if words.rng.random() < 0.5 else words.person()
     return words.code()
 
 
 def request(words: Words, sketch: Sketch, arguments: dict[str, str | int]) -> str:
     """What the user says to have the tool called with `arguments`."""
-    plain_names = words.rng.random() < 0.25
+    plain_names = words.rng.random() < 0.1
     parts = [
         f"{'with' if number == 0 else 'and'} {name} {value}"
         if plain_names
@@ -171,7 +156,7 @@ def refused(words: Words, sketches: list[Sketch]) -> list[Message]:
 
 def document(words: Words, tokens: int) -> list[Span]:
     """One training conversation with tools of about `tokens` tokens, never much less than 80."""
-    most = max(1, min(30, tokens // 60))
+    most = max(1, min(12, tokens // 80))
     first = draw(words)
     sketches = [first]
     while len(sketches) < words.rng.randint(1, most):
@@ -187,11 +172,11 @@ def document(words: Words, tokens: int) -> list[Span]:
     while number == 0 or (left > 0 and number < 8):
         kind = words.rng.random()
         before = f"{sentence(words)} " if words.rng.random() < 0.15 else ""
-        if kind < 0.55:
+        if kind < 0.5:
             messages += used(words, words.rng.choice(sketches), number, before)
-        elif kind < 0.7:
+        elif kind < 0.74:
             messages += refused(words, sketches)
-        elif kind < 0.76:
+        elif kind < 0.78:
             messages += small_talk(words)
         else:
             messages += [

@@ -51,7 +51,7 @@ def loss_of(model: LlamaForCausalLM, batch: Batch) -> torch.Tensor:
 
 
 def optimizers_for(model: LlamaForCausalLM) -> list[torch.optim.Optimizer]:
-    """Muon for the layers' matrices (a third of the steps that AdamW needs here), AdamW for the rest."""
+    """Muon for the layers' matrices (fewer steps than AdamW in one short trial), AdamW for the rest."""
     inner = [p for p in model.model.layers.parameters() if p.dim() == 2]
     outer = [model.model.embed_tokens.weight, *(p for p in model.parameters() if p.dim() == 1)]
     return [

@@ -66,9 +66,6 @@ TWO_WORD_ATTRIBUTES = [
     "job title",
     "birth year",
 ]
-UNITS = """
-km kg meters hours minutes days dollars percent degrees tons years
-""".split()
 ANIMALS = """
 cat dog horse fox owl bear wolf lion tiger rabbit mouse goat sheep duck goose eagle whale shark frog crab
 """.split()
@@ -153,29 +150,19 @@ class Words:
         return ("".join(parts) + self.one(CODAS)).capitalize()
 
     def person(self) -> str:
-        return self.one(NAMES) if self.rng.random() < 0.5 else self.invented()
-
-    def full_name(self) -> str:
-        return f"{self.one(NAMES)} {self.invented()}"
+        return self.one(NAMES) if self.rng.random() < 0.85 else self.invented()
 
     def thing(self) -> str:
         return f"the {self.one(ADJECTIVES)} {self.one(THINGS)}"
 
-    def numbered(self) -> str:
-        return f"{self.one(THINGS)} {self.rng.randrange(1, 100)}"
-
     def entity(self) -> str:
         """Whom or what a fact is about."""
         kind = self.rng.random()
-        if kind < 0.5:
-            return self.person()
-        if kind < 0.6:
-            return self.full_name()
-        return self.thing() if kind < 0.9 else self.numbered()
+        return self.person() if kind < 0.65 else self.thing()
 
     def attribute(self) -> str:
         """What a fact says about its entity."""
-        return self.one(TWO_WORD_ATTRIBUTES if self.rng.random() < 0.25 else ATTRIBUTES)
+        return self.one(TWO_WORD_ATTRIBUTES if self.rng.random() < 0.15 else ATTRIBUTES)
 
     def digits(self, low: int, high: int) -> str:
         return "".join(self.one(list("0123456789")) for _ in range(self.rng.randint(low, high)))
@@ -185,15 +172,11 @@ class Words:
 
     def code(self) -> str:
         kind = self.rng.random()
-        if kind < 0.55:
-            return self.digits(2, 6)
-        if kind < 0.62:
-            return f"{self.rng.randrange(1, 24)}:{self.rng.randrange(60):02}"
-        if kind < 0.66:
-            return f"{self.rng.randrange(1, 1000)} {self.one(UNITS)}"
-        if kind < 0.8:
-            return f"{self.letters(2)}-{self.digits(2, 4)}"
-        return self.letters(1) + self.digits(1, 3) if kind < 0.9 else self.letters(4)
+        if kind < 0.75:
+            return self.digits(2, 4)
+        return (
+            f"{self.letters(2)}-{self.digits(2, 3)}" if kind < 0.85 else self.letters(1) + self.digits(1, 3)
+        )
 
     def value(self) -> str:
         """What a fact says: a number, a code, a name or a word."""
