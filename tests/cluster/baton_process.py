@@ -16,7 +16,7 @@ from cluster.preflight import free_port
 from cluster.run_folder import RunFolder, RunState
 from cluster.run_processes import end_processes, processes_of
 
-START_S = 180.0
+START_S = 300.0
 """Generous: the machine may be busy with other tests."""
 
 
