@@ -36,7 +36,7 @@ class PastDeadline(InvalidRequest):
     http_status = 408
     grpc_status = "DEADLINE_EXCEEDED"
     kind = "timeout"
-    code = "deadline_exceeded"
+    code = "past_deadline"
 
 
 class BodyTooLarge(InvalidRequest):

@@ -174,8 +174,8 @@ async def test_paths_and_verbs(method: str, path: str, status: int, code: str) -
         ({**JSON, "x-long": "y" * 17_000}, 431, "headers_too_large"),
         ({**JSON, "x-stainless-read-timeout": "soon"}, 400, "invalid_request"),
         ({**JSON, "x-stainless-read-timeout": "nan"}, 400, "invalid_request"),
-        ({**JSON, "x-stainless-read-timeout": "0"}, 408, "deadline_exceeded"),
-        ({**JSON, "x-stainless-read-timeout": "-5"}, 408, "deadline_exceeded"),
+        ({**JSON, "x-stainless-read-timeout": "0"}, 408, "past_deadline"),
+        ({**JSON, "x-stainless-read-timeout": "-5"}, 408, "past_deadline"),
     ],
 )
 async def test_headers(headers: dict[str, str], status: int, code: str) -> None:
