@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,49 +27,11 @@ def test_nothing_raises_and_nothing_is_kept(data: st.DataObject) -> None:
     deadlines are over nothing is held and a new request is answered."""
     draw = data.draw
     bench = DecodeBench(draw(st.sampled_from((12, 30))), SchedulePolicy(max_running=3), Limits(post_bytes=64))
-    gateways = st.sampled_from((GATEWAY, OTHER_GATEWAY))
-    names = st.sampled_from(tuple(PROMPTS))
     jobs: dict[str, Assignment] = {}
     attempt = 0
     now = 0.0
     for _ in range(draw(st.integers(1, 50))):
-        act = draw(st.sampled_from((*COMMANDS, *EVENTS)))
-        name, told = draw(names), jobs.get(draw(names))
-        if act in ("reserve", "compute"):
-            attempt += draw(st.sampled_from((0, 1)))
-            length = draw(st.sampled_from((2, 12)))
-            left_s = draw(st.sampled_from((0.0, 5.0, 60.0)))
-            jobs[name] = fresh = job(name, PROMPTS[name], length, attempt=attempt, left_s=left_s)
-            if act == "reserve":
-                bench.reserve(fresh, draw(names), draw(gateways), now)
-            else:
-                bench.compute(fresh, draw(gateways), now)
-        elif act == "join" and told is not None:
-            bench.join(told, draw(gateways), now)
-        elif act == "cancel" and told is not None:
-            bench.cancel(told, draw(gateways), now)
-        elif act in ("serve", "arrive") and told is not None and bench.sink.has(transfer(name)):
-            if _prompt_of(bench, name) == told.request.prompt:
-                bench.serve(told, name, now) if act == "serve" else bench.arrive(told, name, now)
-        elif act == "junk":
-            blocks = tuple(draw(st.lists(st.integers(-1, 401), max_size=3)))
-            junk = Published(
-                transfer(name), draw(st.integers(-1, 4)), blocks, (0,) * len(blocks), draw(st.booleans())
-            )
-            bench.hear(junk, bench.link, now)
-        elif act == "withdraw":
-            bench.hear(Withdrawn(transfer(name), "stale_kv", "gone"), bench.link, now)
-        elif act == "lose gateway":
-            bench.role.peer_lost(draw(gateways), now)
-        elif act == "lose source":
-            bench.role.peer_lost(bench.link, now)
-        elif act in ("land", "fail") and bench.transport.pending:
-            read = draw(st.sampled_from(bench.transport.pending))
-            bench.transport.land(read) if act == "land" else bench.transport.fail(read)
-        elif act == "wait":
-            now += draw(st.sampled_from((0.1, 6.0, 31.0)))
-        else:
-            bench.turn(now)
+        attempt, now = _act(draw, bench, jobs, attempt, now)
         bench.sent()
         bench.held()
     for later in (100.0, 200.0, 300.0):
@@ -83,6 +48,52 @@ def test_nothing_raises_and_nothing_is_kept(data: st.DataObject) -> None:
     while bench.turn(now + 300.0):
         bench.sent()
     assert tuple(bench.tokens[last.key]) == answer(last.request)[1:]
+
+
+def _act(
+    draw: Callable[..., Any], bench: DecodeBench, jobs: dict[str, Assignment], attempt: int, now: float
+) -> tuple[int, float]:
+    """One thing that somebody does; returns the last attempt's number and the time after it."""
+    gateways = st.sampled_from((GATEWAY, OTHER_GATEWAY))
+    names = st.sampled_from(tuple(PROMPTS))
+    act = draw(st.sampled_from((*COMMANDS, *EVENTS)))
+    name, told = draw(names), jobs.get(draw(names))
+    if act in ("reserve", "compute"):
+        attempt += draw(st.sampled_from((0, 1)))
+        length = draw(st.sampled_from((2, 12)))
+        left_s = draw(st.sampled_from((0.0, 5.0, 60.0)))
+        jobs[name] = fresh = job(name, PROMPTS[name], length, attempt=attempt, left_s=left_s)
+        if act == "reserve":
+            bench.reserve(fresh, draw(names), draw(gateways), now)
+        else:
+            bench.compute(fresh, draw(gateways), now)
+    elif act == "join" and told is not None:
+        bench.join(told, draw(gateways), now)
+    elif act == "cancel" and told is not None:
+        bench.cancel(told, draw(gateways), now)
+    elif act in ("serve", "arrive") and told is not None and bench.sink.has(transfer(name)):
+        if _prompt_of(bench, name) == told.request.prompt:
+            bench.serve(told, name, now) if act == "serve" else bench.arrive(told, name, now)
+    elif act == "junk":
+        blocks = tuple(draw(st.lists(st.integers(-1, 401), max_size=3)))
+        junk = Published(
+            transfer(name), draw(st.integers(-1, 4)), blocks, (0,) * len(blocks), draw(st.booleans())
+        )
+        bench.hear(junk, bench.link, now)
+    elif act == "withdraw":
+        bench.hear(Withdrawn(transfer(name), "stale_kv", "gone"), bench.link, now)
+    elif act == "lose gateway":
+        bench.role.peer_lost(draw(gateways), now)
+    elif act == "lose source":
+        bench.role.peer_lost(bench.link, now)
+    elif act in ("land", "fail") and bench.transport.pending:
+        read = draw(st.sampled_from(bench.transport.pending))
+        bench.transport.land(read) if act == "land" else bench.transport.fail(read)
+    elif act == "wait":
+        now += draw(st.sampled_from((0.1, 6.0, 31.0)))
+    else:
+        bench.turn(now)
+    return attempt, now
 
 
 def _prompt_of(bench: DecodeBench, name: str) -> tuple[int, ...] | None:

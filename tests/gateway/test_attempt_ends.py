@@ -1,0 +1,67 @@
+"""How an attempt ends: repeats, gaps, deadlines, links that break oddly."""
+
+from __future__ import annotations
+
+import pytest
+
+from protocol.errors import (
+    DeadlineExceeded,
+    WorkerLost,
+)
+from protocol.messages import FinishReason, StepReport, TokenDelta
+from tests.gateway.fake_worker import ANSWER_S
+from tests.gateway.test_attempt import KEY, Site, play
+
+
+def test_repeats_are_dropped_and_gaps_end_the_attempt() -> None:
+    """Nothing is said twice, and a token that is missing is no reason to wait for the deadline."""
+
+    async def act(site: Site) -> None:
+        await site.run.place()
+        first = await site.run.next()
+        site.decode.link.say(StepReport((first, TokenDelta(KEY, 1, (1,)), TokenDelta(KEY, 1, (9,)))))
+        assert (await site.run.next()).tokens == (1,)
+        site.decode.link.say(StepReport((TokenDelta(KEY, 3, (3,)),)))
+        with pytest.raises(WorkerLost, match="left out"):
+            await site.run.next()
+        assert site.run.failed_at == site.decode.identity
+
+    play(act)
+
+
+def test_a_delta_without_a_token_is_no_answer() -> None:
+    """An empty success is a failure of the worker."""
+
+    async def act(site: Site) -> None:
+        await site.run.place()
+        site.prefill.link.say(StepReport((TokenDelta(KEY, 0, (), finish=FinishReason.STOP),)))
+        with pytest.raises(WorkerLost):
+            await site.run.next()
+
+    play(act)
+
+
+@pytest.mark.parametrize("left_s", [0.0, 0.5 * ANSWER_S, 1.5 * ANSWER_S, 2.5 * ANSWER_S, 4.5 * ANSWER_S])
+def test_the_deadline_of_the_request_ends_every_stage(left_s: float) -> None:
+    """DeadlineExceeded, on time, whichever answer was waited for; it is nobody's fault."""
+
+    async def act(site: Site) -> None:
+        with pytest.raises(DeadlineExceeded):
+            await site.run.place()
+            await site.rest()
+        assert site.clock.now() == pytest.approx(left_s)
+        assert site.run.failed_at is None
+
+    play(act, lambda: Site(left_s=left_s))
+
+
+def test_a_link_that_breaks_oddly_leaves_nothing() -> None:
+    """An error outside the tree passes through, and `end` still takes everything back."""
+
+    async def act(site: Site) -> None:
+        site.prefill.link.fault = ValueError("odd")
+        with pytest.raises(ValueError, match="odd"):
+            await site.run.place()
+        site.prefill.link.fault = None
+
+    play(act)
