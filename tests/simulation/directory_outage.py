@@ -1,4 +1,4 @@
-"""A directory that can be away."""
+"""A directory that can be away: for everybody, or for a node that is dead."""
 
 from __future__ import annotations
 

@@ -16,11 +16,11 @@ from kv_transfer.source import KvSource
 from prefill_worker.role import PrefillRole
 from protocol.clock import LoopClock
 from protocol.directory import Directory
-from protocol.errors import WorkerLost
 from protocol.ids import Incarnation, WorkerId, WorkerIdentity
 from protocol.limits import Limits
 from protocol.links.memory import MemoryNetwork
-from protocol.messages import WIRE_VERSION, Hello, SourceFacts, WorkerRecord
+from protocol.messages import WIRE_VERSION, Hello, SourceFacts
+from tests.simulation.directory_outage import DirectoryOutage
 from tests.simulation.frozen_clock import FreezingClock
 from tests.simulation.profile import Profile
 from worker.core import WorkerCore
@@ -42,37 +42,6 @@ class Surroundings:
     profile: Profile
 
 
-class MortalDirectory:
-    """A node's way to the directory, which ends with the node."""
-
-    def __init__(self, directory: Directory) -> None:
-        self._directory = directory
-        self._dead = False
-
-    def die(self) -> None:
-        """From now on every call fails."""
-        self._dead = True
-
-    async def join(self, record: WorkerRecord, lease_s: float) -> None:
-        """As the directory."""
-        self._check()
-        await self._directory.join(record, lease_s)
-
-    async def leave(self, identity: WorkerIdentity) -> None:
-        """As the directory."""
-        self._check()
-        await self._directory.leave(identity)
-
-    async def members(self) -> tuple[WorkerRecord, ...]:
-        """As the directory."""
-        self._check()
-        return await self._directory.members()
-
-    def _check(self) -> None:
-        if self._dead:
-            raise WorkerLost("this node is dead")
-
-
 class Life:
     """One incarnation of a node."""
 
@@ -86,7 +55,7 @@ class Life:
         hello = Hello(WIRE_VERSION, "worker", name, self._identity.incarnation)
         self.engine: Engine | None = None
         self.host = InlineHost(self._core, self._engine_clock, around.limits)
-        self.directory = MortalDirectory(around.directory)
+        self.directory = DirectoryOutage(around.directory)
         server = around.network.server(hello, clock, around.limits)
         dialer = around.network.dialer(hello, clock, around.limits)
         self.server = WorkerServer(
@@ -165,7 +134,7 @@ class Node:
     def crash(self) -> None:
         """The machine is gone: no farewell to peers, no word to the directory."""
         if self.life is not None:
-            self.life.directory.die()
+            self.life.directory.begin()
             self._around.network.sever(self.name)
             self.life.host.kill()
             self.life = None
