@@ -6,15 +6,14 @@ Prints a table and, as its last line, one JSON object.
 from __future__ import annotations
 
 import argparse
-import json
 import platform
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
+from benchmarks.report import Reach, Report, Row, at_least
 from models.recall import FACTS, Form, Outcome, answered, recall_probes, tool_probes
 from models.tokenizer import FOLDER
 
@@ -22,28 +21,6 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 DISTANCES = (50, 100, 250, 500, 1000, 1500, 2000, 4000, 7500)
 TARGETS = {500: 0.95, 1500: 0.95}
 SEED = 2026
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One measured number."""
-
-    work: str
-    system: str
-    metric: str
-    value: float
-    unit: str
-
-
-@dataclass(frozen=True, slots=True)
-class Reach:
-    """One number beside what it should be."""
-
-    work: str
-    metric: str
-    value: float
-    target: float
-    met: bool
 
 
 def recall_row(
@@ -74,7 +51,7 @@ def tool_rows(model: PreTrainedModel, tokenizer: Tokenizer, dtype: str, probes: 
 
 def reaches(rows: list[Row]) -> list[Reach]:
     return [
-        Reach(f"{row.work}, {row.system}", row.metric, row.value, target, row.value >= target)
+        at_least(f"{row.work}, {row.system}", row.metric, row.value, target)
         for distance, target in TARGETS.items()
         for row in rows
         if row.work == f"fact {distance} tokens back"
@@ -99,8 +76,7 @@ def main() -> None:
             rows.append(row)
             print(f"{row.system:16} {row.work:28} {row.value:.3f}", flush=True)
     hardware = f"{platform.machine()}, {torch.get_num_threads()} torch threads"
-    document = {"bench": "recall", "hardware": hardware, "rows": [asdict(row) for row in rows]}
-    print(json.dumps(document | {"reach": [asdict(reach) for reach in reaches(rows)]}))
+    print(Report("recall", hardware, tuple(rows), tuple(reaches(rows))).text())
 
 
 if __name__ == "__main__":
