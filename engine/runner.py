@@ -22,6 +22,9 @@ class RunnerFacts:
     """sha256 hex of everything that must agree before KV may move between two engines:
     protocol version, model and weights digest, dtypes, layers, KV heads, head sizes, block size, layout,
     rope. Equal fingerprints mean interchangeable blocks."""
+    lookahead: int = 0
+    """Steps that may be in flight beyond the one being waited for: 0 or 1. With 1 a step is launched
+    before the tokens of the step before it are known (`Slice.carry`)."""
 
 
 class Pending(Protocol):
@@ -52,5 +55,6 @@ class Runner(Protocol):
         ...
 
     def launch(self, step: Step) -> Pending:
-        """Starts one step. At most one is in flight on CPU."""
+        """Starts one step. At most `1 + facts.lookahead` are in flight; they take effect, and their
+        results are asked for, in the order of their launches."""
         ...

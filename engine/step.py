@@ -36,6 +36,10 @@ class Slice:
     """Block table from position 0 on; covers start + len(tokens)."""
     draw: Draw | None
     """None while more of the prompt follows."""
+    carry: int | None = None
+    """Index, among the slices of the step launched before this one, of the slice whose drawn token is
+    the last input token here: `tokens[-1]` is then a placeholder, and the runner puts the token there.
+    None: all tokens are known. Never set where that slice draws nothing."""
 
 
 @dataclass(frozen=True, slots=True)
