@@ -38,12 +38,16 @@ class StepCost:
 
 
 class ModelledPending:
-    """A modelled step in flight; its KV lands when the result is taken."""
+    """A modelled step in flight; its KV lands when the result is taken, after that of the step before it."""
 
-    def __init__(self, runner: ModelledRunner, step: Step, seconds: float) -> None:
+    def __init__(
+        self, runner: ModelledRunner, step: Step, seconds: float, before: ModelledPending | None
+    ) -> None:
         self._runner = runner
         self._step = step
         self._seconds = seconds
+        self._before = before
+        self._result: StepResult | None = None
 
     @property
     def seconds(self) -> float:
@@ -51,13 +55,17 @@ class ModelledPending:
         return self._seconds
 
     def result(self) -> StepResult:
-        """Writes the KV and draws the tokens."""
-        sampled = tuple(self._runner.compute(piece) for piece in self._step.slices)
-        return StepResult(sampled, self._seconds)
+        """Writes the KV and draws the tokens, once."""
+        if self._result is None:
+            drawn = () if self._before is None else self._before.result().sampled
+            self._before = None
+            pieces = self._step.filled(drawn).slices
+            self._result = StepResult(tuple(map(self._runner.compute, pieces)), self._seconds)
+        return self._result
 
 
 class ModelledRunner:
-    """Computes cells instead of KV."""
+    """Computes cells instead of KV. How far it looks ahead is as `facts` say."""
 
     def __init__(self, facts: RunnerFacts, num_blocks: int, cost: StepCost) -> None:
         self._facts = facts
@@ -65,6 +73,7 @@ class ModelledRunner:
         cells: npt.NDArray[np.uint64] = np.zeros((num_blocks, facts.block_size), dtype=np.uint64)
         self._cells = cells
         self._arena = Arena(cells.view(np.uint8), np.zeros(num_blocks, dtype=np.int64))
+        self._last: ModelledPending | None = None
 
     @property
     def facts(self) -> RunnerFacts:
@@ -78,7 +87,8 @@ class ModelledRunner:
 
     def launch(self, step: Step) -> ModelledPending:
         """Starts one step."""
-        return ModelledPending(self, step, self._cost.seconds(step))
+        self._last = ModelledPending(self, step, self._cost.seconds(step), self._last)
+        return self._last
 
     def compute(self, piece: Slice) -> Sampled | None:
         """Writes the cells of one slice, then draws from all cells of the sequence."""

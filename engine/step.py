@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence as Seq
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from protocol.ids import AttemptKey
 from protocol.messages import TokenLogprobs
@@ -39,7 +39,8 @@ class Slice:
     carry: int | None = None
     """Index, among the slices of the step launched before this one, of the slice whose drawn token is
     the last input token here: `tokens[-1]` is then a placeholder, and the runner puts the token there.
-    None: all tokens are known. Never set where that slice draws nothing."""
+    That slice has a draw; if it fails, any token serves here, because nobody wants the output.
+    None: all tokens are known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,15 @@ class Step:
     """All slices of one forward pass, in batch order."""
 
     slices: tuple[Slice, ...]
+
+    def filled(self, drawn: Seq[Sampled | None]) -> Step:
+        """The step with every carried token in its place; `drawn`: what the step before it drew.
+
+        For runners that know it in time. Raises IndexError if a slice carries from a row that is not there.
+        """
+        if all(piece.carry is None for piece in self.slices):
+            return self
+        return Step(tuple(_filled(piece, drawn) for piece in self.slices))
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,3 +74,11 @@ class StepResult:
     sampled: tuple[Sampled | None, ...]
     seconds: float
     """How long the forward pass took."""
+
+
+def _filled(piece: Slice, drawn: Seq[Sampled | None]) -> Slice:
+    if piece.carry is None:
+        return piece
+    sampled = drawn[piece.carry]
+    token = 0 if sampled is None else sampled.token
+    return replace(piece, tokens=(*piece.tokens[:-1], token), carry=None)

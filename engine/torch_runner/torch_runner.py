@@ -62,6 +62,7 @@ class TorchRunner:
         self._arena = arena
         self._facts = facts
         self._now = now
+        self._drawn: tuple[Sampled | None, ...] = ()
 
     @classmethod
     def load(cls, options: LoadOptions) -> TorchRunner:
@@ -101,7 +102,7 @@ class TorchRunner:
         """Runs the step to its end."""
         began = self._now()
         try:
-            sampled = self._compute(step)
+            sampled = self._drawn = self._compute(step.filled(self._drawn))
         except Exception as error:
             failure = EngineFailed(f"a step of {len(step.slices)} slices raised {error!r}")
             failure.__cause__ = error

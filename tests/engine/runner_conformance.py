@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -204,6 +204,31 @@ def a_seed_fixes_the_answer(make: RunnerFactory) -> None:
     assert len({tuple(tell(make(), other)) for other in others}) > 1
 
 
+def a_carried_token_is_the_one_drawn_before(make: RunnerFactory) -> None:
+    """A slice may take its last token from a row of the step before, wherever that row was; the
+    placeholder does not show, and the token's KV counts from then on."""
+    runner = make()
+    tales = [_tale(runner, f"tale {number}", number) for number in range(3)]
+    expected = [tell(make(), tale)[:3] for tale in tales]
+    first, second = Step(tuple(tale.slice((), 0, len(tale.prompt)) for tale in tales)), carrying(tales, 2)
+    pending = runner.launch(first), runner.launch(second)
+    drawn = [one.result().sampled for one in pending]
+    said = [[sampled.token for sampled in row if sampled] for row in (drawn[0], drawn[1][::-1])]
+    told = [
+        [one, other, _next(runner, tale, (one, other))] for tale, one, other in zip(tales, *said, strict=True)
+    ]
+    assert told == expected
+
+
+def carrying(tales: Sequence[Tale], placeholder: int) -> Step:
+    """The second token of each tale, rows in opposite order, each after whatever the first step drew."""
+    rows = range(len(tales) - 1, -1, -1)
+    ahead = [
+        tales[row].slice((placeholder,), len(tales[row].prompt), len(tales[row].prompt) + 1) for row in rows
+    ]
+    return Step(tuple(replace(part, carry=row) for part, row in zip(ahead, rows, strict=True)))
+
+
 def an_empty_step_is_harmless(make: RunnerFactory) -> None:
     """Nothing in, nothing out."""
     assert launch(make()) == ()
@@ -247,5 +272,6 @@ CHECKS: tuple[Check, ...] = (
     only_computed_memory_is_read,
     only_own_blocks_are_written,
     a_seed_fixes_the_answer,
+    a_carried_token_is_the_one_drawn_before,
     an_empty_step_is_harmless,
 )
