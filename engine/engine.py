@@ -5,11 +5,12 @@ from __future__ import annotations
 from engine.block_pool import BlockPool
 from engine.owner import Owner, OwnerKind
 from engine.runner import Runner
-from engine.schedule import Admission, Chunk, SchedulePolicy, schedule
+from engine.schedule import Admission, Chunk, Schedule, SchedulePolicy, schedule
 from engine.sequence import Sequence, SequenceState
 from engine.step import Draw, Sampled, Slice, Step, StepResult
 from engine.step_hook import Progress
 from engine.step_times import StepTimes
+from engine.turns import Turns
 from engine.waiting_queue import WaitingQueue
 from protocol.errors import ContextOverflow, EngineFailed
 from protocol.ids import AttemptKey
@@ -26,6 +27,7 @@ class Engine:
         self._policy = policy
         self._running: list[Sequence] = []
         self._waiting = WaitingQueue()
+        self._turns = Turns(policy.max_running)
         self._times = StepTimes()
         self._ended: list[Sequence] = []
         self._by_key: dict[AttemptKey, Sequence] = {}
@@ -102,10 +104,7 @@ class Engine:
 
     def plan(self) -> Step | None:
         """The next step, or None when nothing can be computed."""
-        waiting = self.waiting
-        decided = schedule(
-            self._running, waiting, self.pool, self._policy, self.block_size, self._prompt_budget()
-        )
+        decided = self._decide()
         for victim in decided.preempted:
             self._preempt(victim)
         for admission in decided.admitted:
@@ -113,6 +112,10 @@ class Engine:
         slices = [self._continue(chunk) for chunk in decided.chunks]
         slices += [self._start(admission) for admission in decided.admitted]
         return Step(tuple(slices)) if slices else None
+
+    def predict_s(self, step: Step) -> float | None:
+        """Predicted seconds of a step; None where nothing like it was measured."""
+        return self._times.predict_s(*_shape(step))
 
     def commit(self, step: Step, result: StepResult) -> list[Progress]:
         """Applies a finished step: KV counts as computed, full blocks become findable, tokens are
@@ -141,9 +144,17 @@ class Engine:
 
     def _measure(self, step: Step, seconds: float) -> None:
         self.step_s = seconds
-        decodes = sum(1 for piece in step.slices if len(piece.tokens) == 1)
-        tokens = sum(len(piece.tokens) for piece in step.slices)
-        self._times.observe(decodes, tokens - decodes, seconds)
+        self._times.observe(*_shape(step), seconds)
+
+    def _decide(self) -> Schedule:
+        """What the next step computes, for whoever's turn it is and has something to compute."""
+        decided = Schedule((), (), ())
+        for running, waiting in self._turns.next(self._running, self.waiting):
+            budget = self._prompt_budget()
+            decided = schedule(running, waiting, self.pool, self._policy, self.block_size, budget)
+            if decided != Schedule((), (), ()):
+                break
+        return decided
 
     def _prompt_budget(self) -> int:
         """Prompt tokens that keep the next step within its target."""
@@ -213,6 +224,12 @@ class Engine:
             self._running.remove(sequence)
         else:
             self._waiting.leave(sequence)
+
+
+def _shape(step: Step) -> tuple[int, int]:
+    """Single tokens, and the tokens of longer slices."""
+    decodes = sum(1 for piece in step.slices if len(piece.tokens) == 1)
+    return decodes, sum(len(piece.tokens) for piece in step.slices) - decodes
 
 
 def _slice(sequence: Sequence, count: int) -> Slice:

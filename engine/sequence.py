@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 
+from engine.step import Draw, Slice
 from protocol.block_hash import chain_root, next_hash
 from protocol.errors import EngineFailed
 from protocol.ids import AttemptKey, BlockHash, BlockId
@@ -33,11 +34,14 @@ class Sequence:
 
     __slots__ = (
         "_root",
+        "alone",
         "block_size",
         "blocks",
         "cached",
         "computed",
+        "drawing",
         "hashes",
+        "in_flight",
         "key",
         "limit",
         "request",
@@ -53,8 +57,14 @@ class Sequence:
         self.request: Request = assignment.request
         self.tokens: list[int] = list(assignment.tokens)
         """Prompt, then everything generated."""
+        self.alone = assignment.alone
+        """It shares no step; until its first token here."""
         self.computed = 0
         """Leading tokens whose KV is in `blocks`."""
+        self.in_flight = 0
+        """Tokens after those that steps in flight compute."""
+        self.drawing = 0
+        """Tokens that steps in flight draw; none of them is in `tokens` yet."""
         self.cached: int | None = None
         """Leading tokens whose KV was found rather than computed, at the first admission."""
         self.blocks: list[BlockId] = []
@@ -74,9 +84,29 @@ class Sequence:
         return len(self.tokens) - len(self.request.prompt)
 
     @property
+    def planned(self) -> int:
+        """Leading tokens whose KV is in `blocks` when the steps in flight are over."""
+        return self.computed + self.in_flight
+
+    @property
     def uncomputed(self) -> int:
-        """Tokens that still have to pass through the model."""
-        return len(self.tokens) - self.computed
+        """Tokens that still have to pass through the model and that a step may compute now. A token
+        that is being drawn counts, unless it is the last one, or penalties must know it first."""
+        if self.drawing and (self.generated + self.drawing >= self.until or self.counts_history):
+            return 0
+        return len(self.tokens) + self.drawing - self.planned
+
+    @property
+    def counts_history(self) -> bool:
+        """Whether its next token depends on those generated before other than by the KV."""
+        sampling = self.request.sampling
+        penalties = sampling.presence_penalty or sampling.frequency_penalty
+        return bool(penalties or sampling.repetition_penalty != 1.0)
+
+    @property
+    def unsettled(self) -> list[BlockId]:
+        """Blocks that steps in flight may still write. Nobody else holds or finds them."""
+        return self.blocks[self.computed // self.block_size :] if self.in_flight else []
 
     @property
     def full_need(self) -> int:
@@ -96,7 +126,21 @@ class Sequence:
     def append(self, token: int) -> None:
         """Adds a generated token; its KV is not computed yet."""
         self.tokens.append(token)
+        self.alone = False
         self.extend_hashes()
+
+    def slice(self, count: int, carry: int | None) -> Slice:
+        """The next `count` uncomputed tokens; `carry`: where the last of them is drawn, if it is."""
+        end = self.planned + count
+        tokens = self.tokens[self.planned : end]
+        if carry is not None:
+            tokens.append(0)
+        draw = None
+        if end == len(self.tokens) + self.drawing:
+            prompt = self.request.prompt
+            history = self.tokens[len(prompt) :] if self.counts_history else ()
+            draw = Draw(self.request.sampling, self.generated + self.drawing, prompt, history)
+        return Slice(self.key, tokens, self.planned, self.blocks, draw, carry)
 
     def extend_hashes(self) -> None:
         """Brings `hashes` up to the last full block of `tokens`."""

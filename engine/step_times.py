@@ -41,6 +41,12 @@ class StepTimes:
         size = decodes.bit_length()
         return self._decode_s[min(self._decode_s, key=lambda seen: (abs(seen - size), seen))]
 
+    def predict_s(self, decodes: int, prompt_tokens: int) -> float | None:
+        """Predicted seconds of a step; None where nothing like it was measured."""
+        if (prompt_tokens and not self._token_s) or (decodes and not self._decode_s):
+            return None
+        return self.decode_s(decodes) + prompt_tokens * self._token_s
+
     def prompt_budget(self, decodes: int, max_step_s: float, least: int, most: int) -> int:
         """Prompt tokens that fit into a step of at most `max_step_s` beside `decodes` sequences.
 
@@ -50,4 +56,4 @@ class StepTimes:
         if self._token_s == 0.0:
             return most
         room = (max_step_s - self.decode_s(decodes)) / self._token_s
-        return max(least, min(most, int(room)))
+        return int(max(least, min(most, room)))

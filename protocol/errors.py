@@ -10,10 +10,12 @@ BatonError
 ├── DeadlineExceeded          504  the client's deadline passed
 ├── WorkerLost                503  a worker or its link went away: planned again
 │   ├── LinkClosed            503
+│   ├── WorkerLeaving         503  a worker is being drained: planned elsewhere, at no charge
 │   └── Stale                 503  KV was reused, or belongs to another incarnation
 ├── TransferFailed            503  a KV read failed: the prompt is recomputed
 ├── RetriesSpent              503  every re-plan failed
 ├── EngineFailed              500  a step raised: the engine process ends
+├── Quarantined               500  the request itself ends engines: it was alone in a step that did
 ├── WireError                 500  bytes that are not a frame, or one of another version
 ├── UnsupportedModel          500  the load gate's answer: wrong logits never leave it
 └── InvalidSpec               500  the operator's document is wrong
@@ -113,6 +115,12 @@ class LinkClosed(WorkerLost):
     code = "link_closed"
 
 
+class WorkerLeaving(WorkerLost):
+    """A worker is being drained: it takes nothing new, and what it had goes on elsewhere."""
+
+    code = "worker_leaving"
+
+
 class Stale(WorkerLost):
     """KV that was named has another owner by now."""
 
@@ -144,6 +152,12 @@ class EngineFailed(BatonError):
 
     code = "engine_failed"
     retry_helps = True
+
+
+class Quarantined(BatonError):
+    """Engines died computing this very request and nothing else: it is not tried again."""
+
+    code = "request_quarantined"
 
 
 class WireError(BatonError):

@@ -35,6 +35,16 @@ class Limits:
     max_reserved_wait_s: float = 10.0
     """A decode slot is held this long for a prefill queue, no longer."""
     max_replans: int = 3
+    """Lost attempts after which a request is tried again; deaths of engines that the worker itself
+    announces have a bound of their own."""
+    max_deaths: int = 8
+    """Announced deaths of engines that one request outlives: it is rarely the cause."""
+    poison_s: float = 600.0
+    """A request that ended engines is refused for this long."""
+    frozen_s: float = 3.0
+    """An engine that says nothing for this long is frozen, unless it has begun a long step."""
+    frozen_steps: float = 4.0
+    """So many times its predicted seconds a step may take."""
     peer_deadline_s: float = 5.0
     """An answer to a command: admitted or refused."""
     report_every_s: float = 0.25
@@ -54,3 +64,7 @@ class Limits:
     """Bytes of one transfer post; on one host the post copies them."""
     reader_stall_s: float = 30.0
     """A client that reads nothing for this long is disconnected."""
+
+    def patience_s(self, begun_s: float) -> float:
+        """Silence after which an engine is frozen that has begun steps of `begun_s` predicted seconds."""
+        return max(self.frozen_s, self.frozen_steps * begun_s)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NewType
 
 from protocol.codec import Codec
-from protocol.ids import WorkerIdentity
+from protocol.ids import AttemptKey, WorkerIdentity
 from protocol.messages import Frame, WorkerAddress
 from protocol.wire_struct import Struct
 
@@ -31,6 +31,15 @@ class PeerLost(Struct, tag=True):
 
 class Stop(Struct, tag=True):
     """End after the current step."""
+
+
+class Begun(Struct, tag=True):
+    """The steps that run from now on, sent before they start and only when this changes."""
+
+    suspects: tuple[AttemptKey, ...]
+    """Every attempt in them; empty when nothing runs."""
+    predicted_s: float
+    """Their predicted seconds together; 0 when they are short."""
 
 
 class Outbound(Struct, tag=True):
@@ -75,7 +84,7 @@ class Fatal(Struct, tag=True):
 
 
 EngineInbox = Inbound | PeerLost | Stop
-EngineOutbox = Outbound | Dial | Ready | Fatal
+EngineOutbox = Outbound | Dial | Begun | Ready | Fatal
 
 
 def inbox_codec(max_bytes: int) -> Codec[list[EngineInbox]]:

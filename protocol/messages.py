@@ -1,7 +1,7 @@
 """Every frame that travels on a link: one closed union, decoded once at the edge.
 
 Gateway to worker: Compute, Reserve, Prefill, Join, Cancel.
-Worker to gateway: Admitted, Refused, Failed, StepReport.
+Worker to gateway: Admitted, Refused, Failed, StepReport, Leaving, Died.
 Reader of KV to its source: Attach, Renew, Release. Source to reader: Attached, Published, Withdrawn.
 Both ways, first: Hello.
 Every verb is idempotent; whatever is unknown, late or doubled is counted and ignored.
@@ -15,8 +15,8 @@ from protocol.ids import AttemptKey, TransferId, WorkerId, WorkerIdentity
 from protocol.request import Assignment
 from protocol.wire_struct import Struct
 
-WIRE_VERSION = 1
-"""1: first version."""
+WIRE_VERSION = 2
+"""1: first version. 2: Leaving, Died, LoadReport.begun_s, Assignment.alone."""
 
 
 class FinishReason(Enum):
@@ -166,6 +166,9 @@ class LoadReport(Struct):
     """Measured, exponentially averaged; 0 when unknown."""
     counters: tuple[tuple[str, int], ...] = ()
     """Monotonic counts by name (transferred blocks, bytes, failed verifications, ...)."""
+    begun_s: float = 0.0
+    """Predicted seconds of the steps that have begun, where that is longer than the time between two
+    reports; 0 otherwise. So much longer this worker may be silent."""
 
 
 class StepReport(Struct, tag=True):
@@ -174,6 +177,17 @@ class StepReport(Struct, tag=True):
     deltas: tuple[TokenDelta, ...]
     load: LoadReport | None = None
     """At most every 50 ms: counting blocks by owner is not free."""
+
+
+class Leaving(Struct, tag=True):
+    """The worker is being drained: it refuses new work, and the end of this link is planned."""
+
+
+class Died(Struct, tag=True):
+    """The worker's engine ended against its will; the link ends after this."""
+
+    suspects: tuple[AttemptKey, ...]
+    """Every attempt, of any gateway, in the steps that were running."""
 
 
 class Attach(Struct, tag=True):
@@ -249,6 +263,8 @@ Frame = (
     | Refused
     | Failed
     | StepReport
+    | Leaving
+    | Died
     | Attach
     | Attached
     | Published

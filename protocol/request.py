@@ -37,6 +37,9 @@ class Assignment(Struct):
     sent: tuple[int, ...]
     remaining_s: float
     """Deadlines travel as what remains, so clocks are never compared."""
+    alone: bool = False
+    """Up to its first token the attempt shares no step: engines died while they computed the request
+    among others."""
 
     @property
     def key(self) -> AttemptKey:

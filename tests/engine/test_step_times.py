@@ -19,6 +19,17 @@ def seconds(decodes: int, prompt: int) -> float:
     return 0.02 + 0.0005 * decodes + 0.001 * prompt
 
 
+def test_only_what_was_measured_is_predicted() -> None:
+    """Long prompts and single tokens each have to be seen once; before that nothing is promised."""
+    times = StepTimes()
+    assert times.predict_s(1, 0) is None
+    times.observe(2, 0, 0.02)
+    assert times.predict_s(1, 0) == 0.02
+    assert times.predict_s(2, 100) is None
+    times.observe(2, 100, 0.12)
+    assert times.predict_s(2, 200) == 0.02 + 200 * times.token_s
+
+
 def test_without_measurements_the_whole_budget_is_used() -> None:
     """A fresh engine does not guess."""
     assert StepTimes().prompt_budget(4, 0.1, 16, 512) == 512
