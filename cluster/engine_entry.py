@@ -28,6 +28,7 @@ from protocol.messages import SourceFacts
 from worker.core import WorkerCore
 from worker.engine_main import run_engine
 from worker.role import Role
+from worker.warm_up import warm_up
 
 HOST = "127.0.0.1"
 """Links and KV stay on this machine."""
@@ -60,6 +61,7 @@ def build_core(config: EngineConfig) -> WorkerCore:
     )
     engine = Engine(runner, policy)
     runner.arena.data.fill(0)  # pages that nobody has touched make the first reads 20 times slower
+    warm_up(engine)
     settings = NixlSettings(config=ucx_config(HOST, os.environ))
     transport = NixlTransport(config.identity, runner.arena, time.monotonic, settings)
     role = _builder(config.role)(config, engine, transport)

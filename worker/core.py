@@ -12,6 +12,7 @@ from protocol.limits import Limits
 from protocol.mail import EngineFacts, EngineInbox, EngineOutbox, Inbound, Outbound, PeerId, PeerLost
 from protocol.messages import Hello, LoadReport, StepReport, TokenDelta
 from worker.role import Role
+from worker.steps_begun import StepsBegun
 
 MIN_REPORT_GAP_S = 0.05
 RATE_WEIGHT = 0.2
@@ -36,6 +37,7 @@ class WorkerCore:
         self._gateways: dict[PeerId, None] = {}
         self._outbox: list[EngineOutbox] = []
         self._reported_at = float("-inf")
+        self._begun = StepsBegun(limits.report_every_s)
         self._steps = 0
         self._tokens_per_s = 0.0
         self._idle_polls = 0
@@ -75,6 +77,9 @@ class WorkerCore:
         for role in self._roles:
             role.before_plan(now)
         step = self._engine.plan()
+        if step is not None:
+            self._begun.begin(step, self._engine.predict_s(step))
+        self._tell_begun(now)
         if step is None and now - self._reported_at >= self._limits.report_every_s:
             self._report((), now)
         return step
@@ -86,6 +91,7 @@ class WorkerCore:
     def commit(self, step: Step, result: StepResult, now: float) -> None:
         """Applies a step and lets the roles publish what it made."""
         self._measure(step, result)
+        self._begun.end()
         progress = self._engine.commit(step, result)
         for role in self._roles:
             role.after_commit(progress, now)
@@ -134,6 +140,7 @@ class WorkerCore:
             step_s=self._engine.step_s,
             prefill_tokens_per_s=self._tokens_per_s,
             counters=tuple(pair for role in self._roles for pair in role.counters()),
+            begun_s=self._begun.predicted_s,
         )
 
     def _receive(self, mail: Inbound, now: float) -> None:
@@ -144,6 +151,14 @@ class WorkerCore:
             return
         for role in self._roles:
             role.receive(mail, now)
+
+    def _tell_begun(self, now: float) -> None:
+        """Who outlives this engine has to know what it was computing, and how long that may take."""
+        news = self._begun.news()
+        if news is not None:
+            self._outbox.append(news)
+            if news.predicted_s:
+                self._report((), now, soon=True)
 
     def _measure(self, step: Step, result: StepResult) -> None:
         self._steps += 1

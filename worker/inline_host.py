@@ -68,6 +68,9 @@ class InlineHost:
         """Ends the loop after its current step."""
         if self._end is not None:
             return
+        if grace_s <= 0:  # by force: an engine that is frozen hears nothing
+            self.kill()
+            return
         self.post(Stop())
         try:
             async with self._clock.deadline(grace_s):

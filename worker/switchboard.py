@@ -69,6 +69,12 @@ class Switchboard:
             if len(held) > self._limits.max_link_backlog:
                 self._tasks[mail.peer].cancel()
 
+    def tell_gateways(self, frame: Frame) -> None:
+        """One frame to every gateway that is linked."""
+        for peer, link in tuple(self._open.items()):
+            if link.peer.role == "gateway":
+                self._send(peer, link, frame)
+
     def refuse(self) -> None:
         """Takes no new links from now on."""
         self._refusing = True

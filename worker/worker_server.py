@@ -10,15 +10,12 @@ from protocol.directory import Directory
 from protocol.errors import BatonError, DeadlineExceeded, EngineFailed, WorkerLost, error_from_code
 from protocol.limits import Limits
 from protocol.links.link import Dialer, LinkServer
-from protocol.mail import Dial, EngineFacts, EngineOutbox, Fatal, Outbound
-from protocol.messages import WorkerAddress, WorkerRecord
+from protocol.mail import Begun, Dial, EngineFacts, EngineOutbox, Fatal, Outbound
+from protocol.messages import Died, Leaving, WorkerAddress, WorkerRecord
 from worker.engine_host import EngineHost
+from worker.engine_watch import EngineWatch
 from worker.registration import Registration
 from worker.switchboard import Switchboard
-
-HUNG_S = 60.0
-"""An engine that says nothing for this long hangs, and is ended: between steps it speaks every
-`report_every_s`, and no step is that long."""
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +46,7 @@ class WorkerServer:
         self._registration: Registration | None = None
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
+        self._watch = EngineWatch(host, clock, limits)
         self._failure: BatonError | None = None
         self._finished = asyncio.Event()
 
@@ -86,8 +84,10 @@ class WorkerServer:
         Attempts that are still running are lost to their gateways, which plan them again."""
         if self._task is None:
             return
-        self._stopping = True
         self._switchboard.refuse()
+        if not self._stopping:
+            self._stopping = True
+            self._switchboard.tell_gateways(Leaving())
         if self._registration is not None:
             await self._registration.leave()
         await self._host.stop(grace_s)
@@ -95,34 +95,36 @@ class WorkerServer:
 
     async def _live(self, registration: Registration) -> None:
         """From the start of the engine to its end, and then the end of all else."""
+        watching = asyncio.get_running_loop().create_task(self._watch.run())
         try:
             await self._pump()
         except BatonError as end:
-            self._failure = None if self._stopping and isinstance(end, WorkerLost) else end
+            failure = self._watch.verdict or end
+            self._failure = None if self._stopping and isinstance(failure, WorkerLost) else failure
         except Exception as bug:
             logger.exception("the worker failed")
             self._failure = EngineFailed(f"{type(bug).__name__}: {bug}")
         finally:
+            watching.cancel()
+            if self._failure is not None and not self._stopping:
+                self._switchboard.tell_gateways(Died(self._watch.suspects))
             await self._close(registration)
 
     async def _pump(self) -> None:
         """Carries out what the engine says until it ends."""
         while True:
-            for mail in await self._next_batch():
+            batch = await self._host.receive()  # its end is watched over: an engine is silent or ends
+            self._watch.heard()
+            for mail in batch:
                 self._obey(mail)
-
-    async def _next_batch(self) -> list[EngineOutbox]:
-        try:
-            async with self._clock.deadline(HUNG_S):
-                return await self._host.receive()
-        except DeadlineExceeded as silence:
-            raise EngineFailed(f"the engine said nothing for {HUNG_S:.0f} s: it hangs") from silence
 
     def _obey(self, mail: EngineOutbox) -> None:
         if isinstance(mail, Outbound):
             self._switchboard.deliver(mail)
         elif isinstance(mail, Dial):
             self._switchboard.dial(mail)
+        elif isinstance(mail, Begun):
+            self._watch.begun(mail)
         elif isinstance(mail, Fatal):
             raise error_from_code(mail.code, mail.message)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 
 from decode_worker.role import DecodeRole
@@ -16,6 +17,7 @@ from kv_transfer.source import KvSource
 from prefill_worker.role import PrefillRole
 from protocol.clock import LoopClock
 from protocol.directory import Directory
+from protocol.errors import BatonError
 from protocol.ids import Incarnation, WorkerId, WorkerIdentity
 from protocol.limits import Limits
 from protocol.links.memory import MemoryNetwork
@@ -26,9 +28,11 @@ from tests.simulation.profile import Profile
 from worker.core import WorkerCore
 from worker.inline_host import InlineHost
 from worker.role import Role
+from worker.warm_up import warm_up
 from worker.worker_server import WorkerServer
 
 VOCABULARY = 997
+REPLACED_AFTER_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +82,7 @@ class Life:
         runner = ModelledRunner(facts, profile.blocks, StepCost())
         transport = MemoryTransport(self._identity, runner.arena, self._around.fabric)
         engine = Engine(runner, SchedulePolicy(max_batch_tokens=32, max_running=8))
+        warm_up(engine)
         self.engine = engine
         role = (
             self._prefill(engine, transport) if self._role == "prefill" else self._decode(engine, transport)
@@ -123,6 +128,7 @@ class Node:
         self._around = around
         self._lives = 0
         self.life: Life | None = None
+        self._keeper: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """A new life, with empty memory."""
@@ -130,6 +136,18 @@ class Node:
         life = Life(self.name, self.role, self._lives, self._offset, self._around)
         await life.server.start(10.0)
         self.life = life
+        self._keeper = asyncio.create_task(self._replace(life, self._lives))
+
+    async def _replace(self, life: Life, number: int) -> None:
+        """What Serve does: a worker that ends by itself, as one with a frozen engine, is replaced."""
+        try:
+            await life.server.finished()
+        except BatonError:
+            if self.life is life:
+                self.life = None
+                await LoopClock().sleep(REPLACED_AFTER_S)
+                if self._lives == number:
+                    await self.start()
 
     def crash(self) -> None:
         """The machine is gone: no farewell to peers, no word to the directory."""

@@ -9,7 +9,17 @@ from engine.step import Step, StepResult
 from protocol.errors import UnsupportedModel
 from protocol.ids import AttemptKey, Incarnation, RequestId, TransferId, WorkerId, WorkerIdentity
 from protocol.limits import Limits
-from protocol.mail import Dial, EngineFacts, EngineInbox, EngineOutbox, Inbound, Outbound, PeerId, PeerLost
+from protocol.mail import (
+    Begun,
+    Dial,
+    EngineFacts,
+    EngineInbox,
+    EngineOutbox,
+    Inbound,
+    Outbound,
+    PeerId,
+    PeerLost,
+)
 from protocol.messages import Attach, Cancel, Frame, Hello, Release, Renew, WorkerAddress
 from worker.step_core import CoreFactory
 
@@ -45,6 +55,8 @@ class EchoCore:
         self._echoes: list[Inbound] = []
         self._outbox: list[EngineOutbox] = []
         self._last_dialled = 0
+        self.predicted_s: float | None = None
+        """Said of every step before it starts; None leaves it unsaid."""
         self.mail: list[EngineInbox] = []
         self.checks = 0
         self.closed = 0
@@ -65,6 +77,9 @@ class EchoCore:
         self._echoes, self._frames = self._frames, []
         if any(mail.frame == CRASH for mail in self._echoes):
             raise RuntimeError("asked to crash")
+        if self._echoes and self.predicted_s is not None:
+            keys = tuple(mail.frame.key for mail in self._echoes if isinstance(mail.frame, Cancel))
+            self._outbox.append(Begun(keys, self.predicted_s))
         return Step(()) if self._echoes else None
 
     def launch(self, step: Step) -> EchoPending:

@@ -8,8 +8,8 @@ import pytest
 
 from protocol.clock import LoopClock
 from protocol.errors import EngineFailed, LinkClosed, UnsupportedModel, WorkerLost
-from protocol.ids import WorkerIdentity
-from protocol.messages import WorkerRecord
+from protocol.ids import AttemptKey, RequestId, WorkerIdentity
+from protocol.messages import Cancel, Died, Leaving, WorkerRecord
 from tests.worker.echo_core import (
     CRASH,
     LIMITS,
@@ -22,7 +22,9 @@ from tests.worker.echo_core import (
 )
 from tests.worker.worker_site import Site, closed, frames_from, play
 from worker.inline_host import InlineHost
-from worker.worker_server import HUNG_S
+
+WORK = Cancel(AttemptKey(RequestId("work"), 3_600_000))
+"""A step of an hour."""
 
 
 def test_a_worker_stays_in_the_directory_while_it_lives() -> None:
@@ -121,24 +123,60 @@ def test_an_engine_that_is_killed_takes_everything_with_it() -> None:
     play(scene)
 
 
-def test_an_engine_that_hangs_is_ended() -> None:
-    """No word for HUNG_S ends the worker, although its links would keep themselves alive."""
+@pytest.mark.parametrize(("predicted_s", "found_s"), [(0.0, LIMITS.frozen_s), (2.0, 8.0)])
+def test_a_frozen_engine_is_ended(predicted_s: float, found_s: float) -> None:
+    """No word for three seconds, or for four times the predicted seconds of the step that it has begun,
+    ends the worker, although its links would keep themselves alive. Gateways hear of a death, and whom
+    the engine was computing."""
 
     async def scene(site: Site) -> None:
         worker = await site.worker()
         link = await site.gateway(worker)
-        link.send(work(3_600_000))
-        with pytest.raises(EngineFailed, match="hangs"):
+        worker.core.predicted_s = predicted_s
+        link.send(WORK)
+        with pytest.raises(EngineFailed, match="frozen"):
             await worker.server.finished()
-        assert HUNG_S <= site.clock.now() < HUNG_S + 10.0
+        assert found_s <= site.clock.now() < found_s + 2 * LIMITS.report_every_s
+        assert await frames_from(link, 1) == [Died((WORK.key,))]
         await closed(link)
 
     play(scene)
 
 
+def test_a_long_step_that_was_announced_is_left_alone() -> None:
+    """It takes seven seconds of two predicted ones, and its frames arrive; so do those after it, and
+    then three seconds of silence are too much again."""
+
+    async def scene(site: Site) -> None:
+        worker = await site.worker()
+        link = await site.gateway(worker)
+        worker.core.predicted_s = 2.0
+        link.send(work(7000))
+        assert await frames_from(link, 1) == [work(7000)]
+        worker.core.predicted_s = 0.0
+        link.send(work(3_600_000))
+        with pytest.raises(EngineFailed, match="frozen"):
+            await worker.server.finished()
+        assert site.clock.now() < 7.0 + LIMITS.frozen_s + 1.0
+
+    play(scene)
+
+
+def test_an_idle_engine_is_not_frozen() -> None:
+    """It says nothing but signs of life, for as long as it likes."""
+
+    async def scene(site: Site) -> None:
+        worker = await site.worker()
+        await site.clock.sleep(100 * LIMITS.frozen_s)
+        worker.server.health()
+        await worker.server.stop(1.0)
+
+    play(scene)
+
+
 def test_stop_is_in_order() -> None:
-    """Out of the directory and shut to new links at once; the running step's frames still arrive;
-    then links close. Stopping twice, also at the same time, is harmless."""
+    """Out of the directory and shut to new links at once; gateways hear that it leaves, and the running
+    step's frames still arrive; then links close. Stopping twice, also at the same time, is harmless."""
 
     async def scene(site: Site) -> None:
         worker = await site.worker()
@@ -151,7 +189,7 @@ def test_stop_is_in_order() -> None:
         late = await site.gateway(worker, "late")
         await closed(late)
         assert site.clock.now() < 1.0
-        assert await frames_from(link, 1) == [work(1000)]
+        assert await frames_from(link, 2) == [Leaving(), work(1000)]
         await closed(link)
         await asyncio.gather(*stopping)
         await worker.server.finished()
