@@ -21,6 +21,7 @@ class EngineConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str
     """The served name."""
     dtype: Dtype
+    device: str
     block_size: int
     kv_bytes: int
     threads: int

@@ -48,6 +48,7 @@ def build_core(config: EngineConfig) -> WorkerCore:
             now=time.monotonic,
             name=config.name,
             dtype=config.dtype,
+            device=config.device,
             block_size=config.block_size,
             threads=config.threads,
         )

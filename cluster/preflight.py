@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from cluster.byte_size import ByteSize
+from cluster.device_preflight import check_devices, workers_on_cpu
 from cluster.spec import PoolSpec, Spec
 from engine.torch_runner.model_folder import open_folder, resolve_model
 from gateway.text.model_text import load_model_text
@@ -28,6 +29,7 @@ def prepared(spec: Spec) -> Spec:
     _check_cores("pools.prefill", spec.pools.prefill)
     _check_cores("pools.decode", spec.pools.decode)
     _check_memory(spec)
+    check_devices(spec)
     folder = resolve_model(spec.model).resolve()
     open_folder(folder)
     load_model_text(folder, time.time)
@@ -61,11 +63,12 @@ def _check_cores(path: str, pool: PoolSpec) -> None:
 
 def _check_memory(spec: Spec) -> None:
     """KV memory alone; weights are not known yet."""
-    wanted = spec.kv_memory * spec.workers
+    workers = workers_on_cpu(spec)
+    wanted = spec.kv_memory * workers
     available = _available_memory()
     if wanted > available * MAX_MEMORY_SHARE:
         raise InvalidSpec(
-            f"kv_memory: {spec.workers} workers with {spec.kv_memory} each do not fit into the "
+            f"kv_memory: {workers} workers with {spec.kv_memory} each do not fit into the "
             f"{ByteSize(available >> 20 << 20)} that are free",
             param="kv_memory",
         )

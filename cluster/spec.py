@@ -18,6 +18,8 @@ DEFAULT_KV_MEMORY = ByteSize(256 << 20)
 DEFAULT_LIMITS = Limits()
 
 Dtype = Literal["auto", "fp32", "bf16"]
+DEVICE = r"cpu|cuda(:[0-9]{1,3})?"
+DEVICES = '"cpu", "cuda" or "cuda:N"'
 Count = Annotated[int, Meta(ge=0, le=4096, description="a number of processes", examples=[1])]
 Positive = Annotated[int, Meta(ge=1, le=1_000_000, description="a whole number", examples=[64])]
 Core = Annotated[int, Meta(ge=0, le=4095, description="the number of a CPU core", examples=[0])]
@@ -42,6 +44,8 @@ class PoolSpec:
     labels: Annotated[
         dict[str, str], Meta(description="labels that the node must have", examples=["{pool: decode}"])
     ] = field(default_factory=dict)
+    device: Annotated[str, Meta(pattern=f"^({DEVICE}|)$", description=DEVICES, examples=["cuda:1"])] = ""
+    """Where its workers compute; empty: where the cluster does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +90,8 @@ class Spec:
     ] = ""
     """Empty: the last part of `model`."""
     dtype: Annotated[Dtype, Meta(description="what the model computes in", examples=["auto"])] = "auto"
+    device: Annotated[str, Meta(pattern=f"^({DEVICE})$", description=DEVICES, examples=["cuda:0"])] = "cpu"
+    """Where workers compute; "cuda" is the first device that a worker sees."""
     block_size: Annotated[int, Meta(ge=1, le=1024, description="tokens in one KV block", examples=[16])] = 16
     kv_memory: Annotated[ByteSize, Meta(description="KV memory of one worker", examples=["256MiB"])] = (
         DEFAULT_KV_MEMORY
@@ -107,6 +113,10 @@ class Spec:
     def name(self) -> str:
         """The model name that clients ask for."""
         return self.served_name or self.model.rstrip("/").rsplit("/", 1)[-1]
+
+    def device_of(self, pool: PoolSpec) -> str:
+        """Where the workers of a pool compute."""
+        return pool.device or self.device
 
     @property
     def workers(self) -> int:

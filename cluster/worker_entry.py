@@ -71,6 +71,7 @@ def engine_command(spec: Spec, pool: PoolSpec, place: WorkerPlace, identity: Wor
         model=spec.model,
         name=spec.name,
         dtype=spec.dtype,
+        device=spec.device_of(pool),
         block_size=spec.block_size,
         kv_bytes=int(spec.kv_memory),
         threads=threads,

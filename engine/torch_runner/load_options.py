@@ -20,6 +20,8 @@ class LoadOptions:
     """What the model is called when served; empty: the last part of `model`."""
     dtype: str = "auto"
     """auto, fp32 or bf16."""
+    device: str = "cpu"
+    """cpu, cuda or cuda:N."""
     block_size: int = 16
     """Tokens in a block."""
     max_context: int = 0

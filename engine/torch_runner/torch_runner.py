@@ -13,6 +13,7 @@ from engine.arena import Arena
 from engine.runner import RunnerFacts
 from engine.step import Sampled, Step, StepResult
 from engine.torch_runner.attention import Attention, TorchAttention
+from engine.torch_runner.device import CPU
 from engine.torch_runner.dtype import choose_dtype, cpu_flags
 from engine.torch_runner.forward import PagedForward
 from engine.torch_runner.gate import gate
@@ -24,7 +25,7 @@ from engine.torch_runner.model_load import LoadedModel, load_model
 from engine.torch_runner.native.library import load_native
 from engine.torch_runner.native.native_attention import NativeAttention
 from engine.torch_runner.sampler import sample
-from protocol.errors import EngineFailed
+from protocol.errors import EngineFailed, InvalidSpec
 from protocol.messages import WIRE_VERSION
 
 
@@ -68,6 +69,8 @@ class TorchRunner:
     def load(cls, options: LoadOptions) -> TorchRunner:
         """Loads, gates and self-tests a model, then allocates its KV memory.
         Raises UnsupportedModel if the model cannot be served, InvalidSpec if an option is wrong."""
+        if options.device != CPU:
+            raise InvalidSpec(f"this runner computes on the CPU, not on {options.device}", param="device")
         if options.threads:
             torch.set_num_threads(options.threads)
         dtype = choose_dtype(options.dtype, cpu_flags())

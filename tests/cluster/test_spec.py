@@ -50,11 +50,12 @@ def test_every_part_of_a_full_document_is_read() -> None:
 model: org/some-model
 served_name: some
 dtype: fp32
+device: cuda
 block_size: 32
 kv_memory: 1.5GiB
 pools:
   prefill: {replicas: 2, cores: [0, 1], threads: 1, resources: {p: 1}, labels: {pool: prefill}}
-  decode: {replicas: 3}
+  decode: {replicas: 3, device: "cuda:1"}
 gateway: {host: 0.0.0.0, port: 9000, replicas: 2}
 directory: redis://127.0.0.1:6379/1
 limits: {lease_s: 5}
@@ -66,6 +67,7 @@ scheduling: {max_batch_tokens: 128, max_running: 8}
     assert spec.gateway == GatewaySpec("0.0.0.0", 9000, 2)  # noqa: S104
     assert spec.limits == Limits(lease_s=5.0)
     assert spec.workers == 5
+    assert [spec.device_of(pool) for pool in (spec.pools.prefill, spec.pools.decode)] == ["cuda", "cuda:1"]
 
 
 @given(st.sampled_from(sorted(SECTIONS)), st.text(string.ascii_lowercase + "_", min_size=1), st.integers())
@@ -106,6 +108,8 @@ def test_misspelt_key_names_the_one_that_was_meant(known: tuple[str, str], data:
         ("pools: [1]", "pools: expected object, got array"),
         ("kv_memory: lots", 'kv_memory: expected bytes such as "256MiB" or "2GB", got \'lots\''),
         ("dtype: fp8", "dtype: invalid enum value 'fp8'; write what the model computes in"),
+        ("device: tpu", 'device: .*write "cpu", "cuda" or "cuda:N", for example `device: cuda:0`'),
+        ("pools: {decode: {device: 'cuda:'}}", "pools.decode.device: .*for example `device: cuda:1`"),
         ("directory: zookeeper", 'directory: .*write "ray", or the URL of a Redis server'),
         ("limits: {lease_s: 1.0}", "limits.renew_every_s: must be below lease_s"),
         ("limits: {max_replans: -1}", "limits.max_replans: a limit is above 0 and finite"),

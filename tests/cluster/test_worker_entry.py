@@ -27,12 +27,12 @@ def test_cores_are_shared_out_once_each(replicas: int, each: int) -> None:
 
 def test_engine_is_told_what_the_spec_says() -> None:
     """The engine's command line carries the spec's values, and its threads follow its cores."""
-    pool = PoolSpec(replicas=2, cores=(0, 1, 2, 3))
-    spec = Spec(model="m", served_name="name", dtype="bf16", pools=PoolsSpec(decode=pool))
+    pool = PoolSpec(replicas=2, cores=(0, 1, 2, 3), device="cuda:1")
+    spec = Spec(model="m", served_name="name", dtype="bf16", device="cuda", pools=PoolsSpec(decode=pool))
     command = engine_command(spec, pool, WorkerPlace("decode", 1, "/logs"), ME)
     config = EngineConfig.from_json(command.argv[-1])
     assert (config.identity, config.role, config.name, config.dtype) == (ME, "decode", "name", "bf16")
-    assert config.kv_bytes == spec.kv_memory
+    assert (config.kv_bytes, config.device) == (spec.kv_memory, "cuda:1")
     assert (config.threads, command.cores) == (2, (2, 3))
     assert dict(command.environment)["OMP_NUM_THREADS"] == "2"
     assert str(command.log) == "/logs/decode-1.log"
