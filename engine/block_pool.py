@@ -12,7 +12,13 @@ from engine.owner import Owner, OwnerKind
 from protocol.errors import Busy, EngineFailed
 from protocol.ids import BlockHash, BlockId
 
-STRONGEST_FIRST = (OwnerKind.QUARANTINE, OwnerKind.DEST, OwnerKind.PINNED, OwnerKind.REQUEST)
+STRONGEST_FIRST = (
+    OwnerKind.QUARANTINE,
+    OwnerKind.FENCED,
+    OwnerKind.DEST,
+    OwnerKind.PINNED,
+    OwnerKind.REQUEST,
+)
 """A block that several owners hold is counted under the first of these."""
 
 
@@ -71,6 +77,13 @@ class BlockPool:
         for block in taken:
             self._hold(owner, block)
         return [*hits, *taken]
+
+    def share(self, owner: Owner, blocks: Seq[BlockId]) -> None:
+        """Makes `owner` one more holder of blocks; raises EngineFailed if nobody holds one of them."""
+        if not all(self._refs[block] for block in blocks):
+            raise EngineFailed("a block that nobody holds cannot be shared")
+        for block in blocks:
+            self._hold(owner, block)
 
     def publish(self, block: BlockId, content: BlockHash) -> None:
         """Makes a held, completely written block findable. A second copy stays unfindable."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from engine.block_pool import BlockPool
+from engine.in_flight import InFlight
 from engine.owner import Owner, OwnerKind
 from engine.runner import Runner
 from engine.schedule import Admission, Chunk, Schedule, SchedulePolicy, schedule
 from engine.sequence import Sequence, SequenceState
-from engine.step import Draw, Sampled, Slice, Step, StepResult
+from engine.step import Sampled, Slice, Step, StepResult
 from engine.step_hook import Progress
 from engine.step_times import StepTimes
 from engine.turns import Turns
@@ -29,6 +30,7 @@ class Engine:
         self._waiting = WaitingQueue()
         self._turns = Turns(policy.max_running)
         self._times = StepTimes()
+        self._in_flight = InFlight()
         self._ended: list[Sequence] = []
         self._by_key: dict[AttemptKey, Sequence] = {}
         self.step_s = 0.0
@@ -87,11 +89,13 @@ class Engine:
         self._publish(sequence, 0)
 
     def drop(self, key: AttemptKey) -> bool:
-        """Forgets a sequence and gives its blocks back; False if there is none. Between steps only."""
+        """Forgets a sequence and gives its blocks back, those that a step in flight writes when it is
+        over; False if there is none. Never between `plan` and the launch of its step."""
         sequence = self._by_key.pop(key, None)
         if sequence is None:
             return False
         self._remove(sequence)
+        self._fence(sequence)
         sequence.move(SequenceState.ENDED)
         self.pool.give_back(Owner.request(key))
         return True
@@ -103,7 +107,12 @@ class Engine:
         self._ended.clear()
 
     def plan(self) -> Step | None:
-        """The next step, or None when nothing can be computed."""
+        """The next step, or None when nothing can be computed, perhaps until a step in flight is over.
+
+        It is in flight until its commit, and so may `lookahead` of the runner's facts more be; raises
+        EngineFailed beyond that."""
+        if len(self._in_flight) > self.runner.facts.lookahead:
+            raise EngineFailed(f"{len(self._in_flight)} steps are in flight, no more can be planned")
         decided = self._decide()
         for victim in decided.preempted:
             self._preempt(victim)
@@ -111,21 +120,27 @@ class Engine:
             self.pool.take(Owner.request(admission.sequence.key), admission.hits, 0)
         slices = [self._continue(chunk) for chunk in decided.chunks]
         slices += [self._start(admission) for admission in decided.admitted]
-        return Step(tuple(slices)) if slices else None
+        if not slices:
+            return None
+        step = Step(tuple(slices))
+        self._in_flight.depart(step, [part.sequence for part in (*decided.chunks, *decided.admitted)])
+        return step
 
     def predict_s(self, step: Step) -> float | None:
         """Predicted seconds of a step; None where nothing like it was measured."""
         return self._times.predict_s(*_shape(step))
 
     def commit(self, step: Step, result: StepResult) -> list[Progress]:
-        """Applies a finished step: KV counts as computed, full blocks become findable, tokens are
-        appended, and sequences that are done leave the batch."""
+        """Applies the oldest step in flight: KV counts as computed, full blocks become findable, tokens
+        are appended, and sequences that are done leave the batch. Rows of sequences that are gone, or
+        were preempted since, change nothing."""
+        flight = self._in_flight.land(step)
+        self.pool.give_back(flight.fence)
         self._measure(step, result.seconds)
+        rows = list(zip(step.slices, result.sampled, strict=True))
         progress: list[Progress] = []
-        for piece, sampled in zip(step.slices, result.sampled, strict=True):
-            sequence = self._by_key.get(piece.key)
-            if sequence is None:
-                continue
+        for sequence, row in flight.rows.items():
+            piece, sampled = rows[row]
             before = sequence.computed
             sequence.computed += len(piece.tokens)
             finish = None
@@ -147,8 +162,11 @@ class Engine:
         self._times.observe(*_shape(step), seconds)
 
     def _decide(self) -> Schedule:
-        """What the next step computes, for whoever's turn it is and has something to compute."""
+        """What the next step computes, for whoever's turn it is and has something to compute. Nothing
+        is planned ahead of or behind a step that a sequence wants to itself."""
         decided = Schedule((), (), ())
+        if self._in_flight and any(sequence.alone for sequence in (*self._running, *self._waiting)):
+            return decided
         for running, waiting in self._turns.next(self._running, self.waiting):
             budget = self._prompt_budget()
             decided = schedule(running, waiting, self.pool, self._policy, self.block_size, budget)
@@ -172,6 +190,9 @@ class Engine:
         for owner in self.pool.owners(OwnerKind.REQUEST):
             if owner not in known:
                 raise EngineFailed(f"{owner.name} holds blocks and is not in the batch")
+        for owner in self.pool.owners(OwnerKind.FENCED):
+            if owner not in self._in_flight.fences():
+                raise EngineFailed(f"step {owner.name} holds blocks and is not in flight")
 
     def _check_unknown(self, key: AttemptKey) -> None:
         if key in self._by_key:
@@ -181,7 +202,7 @@ class Engine:
         sequence = chunk.sequence
         if chunk.grow:
             sequence.blocks += self.pool.take(Owner.request(sequence.key), (), chunk.grow)
-        return _slice(sequence, chunk.count)
+        return sequence.slice(chunk.count, self._in_flight.carry(sequence))
 
     def _start(self, admission: Admission) -> Slice:
         sequence = admission.sequence
@@ -193,9 +214,18 @@ class Engine:
         self._waiting.start(sequence)
         sequence.move(SequenceState.RUNNING)
         self._running.append(sequence)
-        return _slice(sequence, admission.count)
+        return sequence.slice(admission.count, None)
+
+    def _fence(self, sequence: Sequence) -> None:
+        """Nothing that a step in flight does for this sequence counts any more; what it writes for it
+        belongs to nobody else before it is over."""
+        unsettled = sequence.unsettled
+        fence = self._in_flight.leave(sequence)
+        if fence is not None:
+            self.pool.share(fence, unsettled)
 
     def _preempt(self, sequence: Sequence) -> None:
+        self._fence(sequence)
         self.pool.give_back(Owner.request(sequence.key))
         sequence.blocks = []
         sequence.computed = 0
@@ -215,6 +245,7 @@ class Engine:
 
     def _end(self, sequence: Sequence) -> None:
         self._remove(sequence)
+        self._fence(sequence)
         del self._by_key[sequence.key]
         sequence.move(SequenceState.ENDED)
         self._ended.append(sequence)
@@ -230,23 +261,6 @@ def _shape(step: Step) -> tuple[int, int]:
     """Single tokens, and the tokens of longer slices."""
     decodes = sum(1 for piece in step.slices if len(piece.tokens) == 1)
     return decodes, sum(len(piece.tokens) for piece in step.slices) - decodes
-
-
-def _slice(sequence: Sequence, count: int) -> Slice:
-    end = sequence.computed + count
-    draw = None
-    if end == len(sequence.tokens):
-        prompt = sequence.request.prompt
-        generated = sequence.tokens[len(prompt) :] if _wants_history(sequence) else ()
-        draw = Draw(sequence.request.sampling, sequence.generated, prompt, generated)
-    return Slice(
-        sequence.key, sequence.tokens[sequence.computed : end], sequence.computed, sequence.blocks, draw
-    )
-
-
-def _wants_history(sequence: Sequence) -> bool:
-    sampling = sequence.request.sampling
-    return bool(sampling.presence_penalty or sampling.frequency_penalty or sampling.repetition_penalty != 1.0)
 
 
 def _undrawable(piece: Slice, sampled: Sampled | None) -> EngineFailed | None:

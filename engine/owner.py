@@ -22,6 +22,8 @@ class OwnerKind(Enum):
     """Private target of a transfer, not verified yet."""
     QUARANTINE = "quarantine"
     """A transfer that cannot be cancelled may still write here."""
+    FENCED = "fenced"
+    """A step in flight may still write here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,3 +52,8 @@ class Owner:
     def quarantine(cls, transfer: TransferId) -> Owner:
         """The slot of a transfer that failed while a read was in flight."""
         return cls(OwnerKind.QUARANTINE, transfer)
+
+    @classmethod
+    def fenced(cls, step: int) -> Owner:
+        """What one step in flight still writes for sequences that are gone."""
+        return cls(OwnerKind.FENCED, str(step))

@@ -76,6 +76,9 @@ def schedule(
     Of the budget, at most `prompt_budget` tokens go to prompts (None: all may). Without room the
     running sequence with the highest tag (the youngest, of equals) is preempted, but never the
     largest one, so the batch always drains. Nothing is admitted in a step that preempts. Changes nothing.
+
+    Blocks that a step in flight still writes, or whose sequence it ends, come free when it is over:
+    whoever needs them waits for that.
     """
     draft = _Draft(running, pool, policy.max_batch_tokens, prompt_budget)
     prompts_last = policy.order is StepOrder.DECODE_FIRST
@@ -101,6 +104,7 @@ class _Draft:
         self.budget = budget
         self._prompt_budget = budget if prompt_budget is None else prompt_budget
         self.free = pool.available
+        self._coming = pool.held(OwnerKind.FENCED) + sum(len(s.blocks) for s in running if s.ending)
         self.chunks: dict[int, Chunk] = {}
         self.preempted: list[Sequence] = []
 
@@ -109,8 +113,12 @@ class _Draft:
         count = self.affordable(sequence.uncomputed)
         if count == 0 or sequence in self.preempted:
             return
-        grow = max(0, sequence.blocks_for(sequence.computed + count) - len(sequence.blocks))
+        grow = max(0, sequence.blocks_for(sequence.planned + count) - len(sequence.blocks))
         while grow > self.free:
+            if grow <= self.free + self._coming:
+                self._coming -= grow - self.free
+                self.free = 0
+                return
             victim = self._victim()
             if victim is None:  # transfers hold the rest: the largest sequence waits for them
                 return
@@ -135,7 +143,9 @@ class _Draft:
 
     def _victim(self) -> Sequence | None:
         candidates = [
-            one for one in reversed(self._running) if one is not self._protected and one not in self.preempted
+            one
+            for one in reversed(self._running)
+            if one is not self._protected and one not in self.preempted and not one.ending
         ]
         return max(candidates, key=lambda one: one.tag, default=None)
 
@@ -148,6 +158,8 @@ class _Draft:
         for block in victim.blocks:
             self._dropped[block] = self._dropped.get(block, 0) + 1
             self.free += int(self._dropped[block] == self._pool.refs(block))
+        self.free -= len(victim.unsettled)
+        self._coming += len(victim.unsettled)
 
 
 def _admit(

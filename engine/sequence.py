@@ -92,9 +92,14 @@ class Sequence:
     def uncomputed(self) -> int:
         """Tokens that still have to pass through the model and that a step may compute now. A token
         that is being drawn counts, unless it is the last one, or penalties must know it first."""
-        if self.drawing and (self.generated + self.drawing >= self.until or self.counts_history):
+        if self.ending or (self.drawing and self.counts_history):
             return 0
         return len(self.tokens) + self.drawing - self.planned
+
+    @property
+    def ending(self) -> bool:
+        """Whether a step in flight draws its last token, whatever that is."""
+        return self.drawing > 0 and self.generated + self.drawing >= self.until
 
     @property
     def counts_history(self) -> bool:

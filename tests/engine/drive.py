@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from engine.engine import Engine
 from engine.modelled_runner import chain_cell
 from engine.owner import Owner, OwnerKind
+from engine.runner import Pending
 from engine.sequence import Sequence
 from engine.step import Step
 from engine.step_hook import Progress
@@ -40,15 +42,16 @@ class Drive:
         self._pulls: dict[AttemptKey, tuple[int, Sequence]] = {}
         self._pins: dict[Owner, int] = {}
         self._generations: dict[tuple[Owner, BlockId], int] = {}
+        self._flights: deque[tuple[Step, Pending]] = deque()
 
     def play(self, watch: Watch) -> None:
         """Until everything has ended and every block is free or cached; `watch` sees each step coming."""
-        while self._due or self._open or self._pins:
+        while self._due or self._open or self._pins or self._flights:
             assert self._now < PATIENCE, "something never ends"
             self._release_pins()
-            self._finish_pulls()
-            self._arrive()
             self._drop()
+            self._arrive()
+            self._finish_pulls()
             watch(self.engine)
             self._step()
             self._now += 1
@@ -56,15 +59,18 @@ class Drive:
         assert self.engine.pool.available == self.engine.pool.total
 
     def _step(self) -> None:
-        step = self.engine.plan()
+        planned = self.engine.plan()
         self._check()
-        if step is None:
-            return
-        self._check_room(step)
-        for one in self.engine.commit(step, self.engine.runner.launch(step).result()):
-            self._advance(one)
-        self.engine.release_ended()
-        self._check()
+        if planned is not None:
+            self._check_room(planned)
+            self._flights.append((planned, self.engine.runner.launch(planned)))
+        full = len(self._flights) > self._load.lookahead
+        if self._flights and (full or planned is None):
+            step, pending = self._flights.popleft()
+            for one in self.engine.commit(step, pending.result()):
+                self._advance(one)
+            self.engine.release_ended()
+            self._check()
 
     def _advance(self, one: Progress) -> None:
         sequence = one.sequence

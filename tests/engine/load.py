@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from hypothesis import strategies as st
@@ -51,10 +51,11 @@ class Load:
     block_size: int
     policy: SchedulePolicy
     arrivals: tuple[Arrival, ...]
+    lookahead: int = 0
 
     def engine(self) -> Engine:
         """A fresh engine of this size."""
-        return modelled_engine(self.blocks, self.block_size, self.policy)
+        return modelled_engine(self.blocks, self.block_size, self.policy, self.lookahead)
 
 
 def random_arrival(random: Random, number: int) -> Arrival:
@@ -105,3 +106,6 @@ def random_load(random: Random) -> Load:
 
 LOADS = st.randoms(use_true_random=True).map(random_load)
 """Drawn from seeds: hypothesis alone prefers loads so simple that nothing is ever short."""
+
+LOADS_AHEAD = LOADS.map(lambda load: replace(load, lookahead=1))
+"""The same for engines that plan a step while another is in flight."""

@@ -19,14 +19,16 @@ GREEDY = Sampling(seed=0, temperature=0.0)
 POLICY = SchedulePolicy()
 
 
-def facts(block_size: int, max_context: int = 4096) -> RunnerFacts:
+def facts(block_size: int, max_context: int = 4096, lookahead: int = 0) -> RunnerFacts:
     """Facts of a modelled runner."""
-    return RunnerFacts("modelled", "cell", max_context, VOCABULARY, block_size, "f" * 64)
+    return RunnerFacts("modelled", "cell", max_context, VOCABULARY, block_size, "f" * 64, lookahead)
 
 
-def modelled_engine(blocks: int, block_size: int = 4, policy: SchedulePolicy = POLICY) -> Engine:
+def modelled_engine(
+    blocks: int, block_size: int = 4, policy: SchedulePolicy = POLICY, lookahead: int = 0
+) -> Engine:
     """An engine whose tokens are a hash of the KV that it reads."""
-    return Engine(ModelledRunner(facts(block_size), blocks, StepCost()), policy)
+    return Engine(ModelledRunner(facts(block_size, lookahead=lookahead), blocks, StepCost()), policy)
 
 
 def assignment(
