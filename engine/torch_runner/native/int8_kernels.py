@@ -1,0 +1,53 @@
+"""The int8 functions of the built kernels, with their C types."""
+
+from __future__ import annotations
+
+from ctypes import CDLL, Structure, c_int64, c_void_p
+from pathlib import Path
+
+from engine.torch_runner.native.int8_weight import COLUMNS, GROUP
+from protocol.errors import EngineFailed
+
+
+class WeightArguments(Structure):
+    """What baton::int8::Weight is."""
+
+    _fields_ = [("items", c_void_p), ("scales", c_void_p), ("n", c_int64), ("k", c_int64)]
+
+
+class Output(Structure):
+    """What baton::int8::Output is."""
+
+    _fields_ = [
+        *((name, c_void_p) for name in ("bias", "residual", "out")),
+        ("out_step", c_int64),
+        ("n", c_int64),
+    ]
+
+
+class GatedOutput(Structure):
+    """What baton::int8::GatedOutput is."""
+
+    _fields_ = [("out", c_void_p), ("n", c_int64)]
+
+
+class Int8Kernels:
+    """Who calls these keeps the tensors alive and contiguous."""
+
+    def __init__(self, path: Path, threads: int) -> None:
+        """Raises EngineFailed where the library was built for a CPU that lacks the instructions."""
+        loaded = CDLL(str(path))
+        size, pointer = c_int64, c_void_p
+        for name, expected in (("baton_int8_group", GROUP), ("baton_int8_columns", COLUMNS)):
+            ask = getattr(loaded, name)
+            ask.restype = size
+            if ask() != expected:
+                raise EngineFailed(
+                    "this CPU lacks the instructions that int8 needs (avx512_vnni, avx512_bf16)"
+                )
+        self.threads = threads
+        self.linear = loaded.baton_linear_int8
+        self.linear.argtypes = [pointer, size, size, pointer, pointer, pointer, size]
+        self.linear.restype = None
+        self.gated = loaded.baton_gated_int8
+        self.gated.argtypes, self.gated.restype = self.linear.argtypes, None

@@ -1,0 +1,49 @@
+"""Makes int8 kernels of linear modules, which lose their weights."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from engine.torch_runner.native.int8_kernels import Int8Kernels
+from engine.torch_runner.native.int8_operators import Int8Gate, Int8Linear
+from engine.torch_runner.scratch import Scratch
+
+
+class Int8Projections:
+    """What a module computed alone, it no longer can. An embedding that is tied to one keeps the memory,
+    and looks up in it."""
+
+    def __init__(self, kernels: Int8Kernels) -> None:
+        self._kernels = kernels
+        self._scratch = Scratch()
+        self.num_bytes = 0
+        """Of all weights made so far."""
+
+    def linear(self, *parts: nn.Linear) -> Int8Linear:
+        """One kernel for modules that take the same input; their outputs lie one after another."""
+        weight = torch.cat([part.weight.detach() for part in parts])
+        made = Int8Linear(self._kernels, weight, _joined_bias(parts), self._scratch)
+        self._done(made, parts)
+        return made
+
+    def gate(self, gate: nn.Linear, up: nn.Linear) -> Int8Gate:
+        """One kernel for both, which have no bias."""
+        made = Int8Gate(self._kernels, gate.weight, up.weight, self._scratch)
+        self._done(made, (gate, up))
+        return made
+
+    def _done(self, made: Int8Linear | Int8Gate, parts: tuple[nn.Linear, ...]) -> None:
+        self.num_bytes += made.weight.num_bytes
+        for part in parts:
+            part.weight = nn.Parameter(torch.empty(0, dtype=torch.uint8), requires_grad=False)
+
+
+def _joined_bias(parts: tuple[nn.Linear, ...]) -> torch.Tensor | None:
+    if all(part.bias is None for part in parts):
+        return None
+    biases = [
+        part.weight.new_zeros(part.out_features) if part.bias is None else part.bias.detach()
+        for part in parts
+    ]
+    return torch.cat(biases)
