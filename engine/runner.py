@@ -55,6 +55,7 @@ class Runner(Protocol):
         ...
 
     def launch(self, step: Step) -> Pending:
-        """Starts one step. At most `1 + facts.lookahead` are in flight; they take effect, and their
-        results are asked for, in the order of their launches."""
+        """Starts one step. What goes wrong with it is raised by its result, not here, so that the step
+        before it can still be committed. At most `1 + facts.lookahead` are in flight; they take effect,
+        and their results are asked for, in the order of their launches."""
         ...

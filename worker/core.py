@@ -44,6 +44,11 @@ class WorkerCore:
         self._planned_at = 0.0
         self._checked_at = float("-inf")
 
+    @property
+    def lookahead(self) -> int:
+        """As far as the runner can."""
+        return self._engine.runner.facts.lookahead
+
     def facts(self) -> EngineFacts:
         """What this engine serves."""
         runner = self._engine.runner

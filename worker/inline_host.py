@@ -10,6 +10,7 @@ from protocol.errors import DeadlineExceeded, Overloaded, WorkerLost, error_from
 from protocol.limits import Limits
 from protocol.mail import EngineFacts, EngineInbox, EngineOutbox, Inbound, Stop
 from worker.engine_host import fatal_of
+from worker.launched_steps import LaunchedSteps
 from worker.step_core import CoreFactory, StepCore
 
 logger = logging.getLogger(__name__)
@@ -103,19 +104,29 @@ class InlineHost:
 
     async def _steps(self, core: StepCore) -> None:
         worked = False
+        launched = LaunchedSteps(core)
         while self._deliver(core):
             step = core.plan(self._clock.now())
             self._send(core.take_outbox())
             if step is not None:
-                pending = core.launch(step)
-                await self._clock.sleep(pending.seconds)
-                core.commit(step, pending.result(), self._clock.now())
-                self._send(core.take_outbox())
-            else:
+                launched.launch(step, self._clock.now())
+            stepped = step is not None or len(launched) > 0
+            if launched and (step is None or launched.enough):
+                await self._commit(core, launched)
+            elif not stepped:
                 if worked:
                     core.check()
                 await self._idle(core.idle_wait_s(self._clock.now()))
-            worked = step is not None
+            worked = stepped
+        while launched:
+            await self._commit(core, launched)
+
+    async def _commit(self, core: StepCore, launched: LaunchedSteps) -> None:
+        """Waits for the oldest step."""
+        await self._clock.sleep(launched.remaining_s(self._clock.now()))
+        oldest = launched.take(self._clock.now())
+        core.commit(oldest.step, oldest.pending.result(), self._clock.now())
+        self._send(core.take_outbox())
 
     def _deliver(self, core: StepCore) -> bool:
         """Gives the core its mail; false when the engine is to end."""

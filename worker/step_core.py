@@ -14,20 +14,25 @@ class StepCore(Protocol):
     """Never sleeps, waits, spawns or reads a clock. Whatever it raises ends the engine: a core
     that raised is never called again, except for `close`."""
 
+    @property
+    def lookahead(self) -> int:
+        """Steps that may be planned and launched before the oldest one in flight is committed."""
+        ...
+
     def deliver(self, batch: list[EngineInbox], now: float) -> None:
         """Takes mail, in order. Never sees Stop: ending is the host's affair."""
         ...
 
     def plan(self, now: float) -> Step | None:
-        """The next step, or None when there is nothing to compute."""
+        """The next step, or None when there is nothing to compute, perhaps until a step in flight is over."""
         ...
 
     def launch(self, step: Step) -> Pending:
-        """Starts the step."""
+        """Starts the step that was planned last."""
         ...
 
     def commit(self, step: Step, result: StepResult, now: float) -> None:
-        """Applies what the step produced."""
+        """Applies what the oldest step in flight produced."""
         ...
 
     def take_outbox(self) -> list[EngineOutbox]:
@@ -35,7 +40,7 @@ class StepCore(Protocol):
         ...
 
     def idle_wait_s(self, now: float) -> float:
-        """Seconds that the host may wait for mail after `plan` gave None."""
+        """Seconds that the host may wait for mail after `plan` gave None with no step in flight."""
         ...
 
     def facts(self) -> EngineFacts:

@@ -9,6 +9,7 @@ import time
 
 from protocol.limits import Limits
 from protocol.mail import EngineOutbox, Stop
+from worker.launched_steps import LaunchedSteps
 from worker.mail_pipe import MailPipe
 from worker.step_core import StepCore
 
@@ -18,6 +19,7 @@ class StepLoop:
 
     def __init__(self, core: StepCore, pipe: MailPipe, limits: Limits) -> None:
         self._core = core
+        self._launched = LaunchedSteps(core)
         self._pipe = pipe
         self._report_every_s = limits.report_every_s
         self._sent_at = time.monotonic()
@@ -38,6 +40,8 @@ class StepLoop:
                     self._core.check()
                 self._pipe.wait(self._core.idle_wait_s(time.monotonic()))
             worked = stepped
+        while self._launched:
+            self._commit()
 
     def _deliver(self) -> bool:
         """Gives the core its mail; false when the engine is to end."""
@@ -49,17 +53,25 @@ class StepLoop:
         return not self._stopping
 
     def _step(self) -> bool:
-        """One step, if there is one to take. Answers to mail leave before the step, which may be long."""
+        """Launches one step, if there is one to take, and commits the oldest, unless the core looks
+        further ahead. Answers to mail leave before a step, which may be long."""
         step = self._core.plan(time.monotonic())
         self._send(self._core.take_outbox())
-        if step is None:
-            return False
-        pending = self._core.launch(step)
-        if pending.seconds > 0:
-            time.sleep(pending.seconds)  # a modelled step lasts as long as a real one would
-        self._core.commit(step, pending.result(), time.monotonic())
+        if step is not None:
+            self._launched.launch(step, time.monotonic())
+        if self._launched and (step is None or self._launched.enough):
+            self._commit()
+            return True
+        return step is not None
+
+    def _commit(self) -> None:
+        """Waits for the oldest step."""
+        remaining_s = self._launched.remaining_s(time.monotonic())
+        if remaining_s > 0:
+            time.sleep(remaining_s)  # a modelled step lasts as long as a real one would
+        oldest = self._launched.take(time.monotonic())
+        self._core.commit(oldest.step, oldest.pending.result(), time.monotonic())
         self._send(self._core.take_outbox())
-        return True
 
     def _send(self, batch: list[EngineOutbox]) -> None:
         """One batch; an empty one only as a sign of life."""

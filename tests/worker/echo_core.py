@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from engine.runner import Pending
 from engine.step import Step, StepResult
 from protocol.errors import UnsupportedModel
 from protocol.ids import AttemptKey, Incarnation, RequestId, TransferId, WorkerId, WorkerIdentity
@@ -61,6 +62,11 @@ class EchoCore:
         self.checks = 0
         self.closed = 0
 
+    @property
+    def lookahead(self) -> int:
+        """One step at a time."""
+        return 0
+
     def deliver(self, batch: list[EngineInbox], now: float) -> None:
         """Keeps frames for the next step."""
         self.mail += batch
@@ -82,7 +88,7 @@ class EchoCore:
             self._outbox.append(Begun(keys, self.predicted_s))
         return Step(()) if self._echoes else None
 
-    def launch(self, step: Step) -> EchoPending:
+    def launch(self, step: Step) -> Pending:
         """As long as the `work` frames say."""
         frames = [mail.frame for mail in self._echoes]
         worked = [frame.key.attempt for frame in frames if isinstance(frame, Cancel)]
