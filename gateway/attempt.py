@@ -13,10 +13,11 @@ from protocol.errors import (
     DeadlineExceeded,
     LinkClosed,
     TransferFailed,
+    WorkerLeaving,
     WorkerLost,
     error_from_code,
 )
-from protocol.ids import TransferId, WorkerIdentity
+from protocol.ids import AttemptKey, TransferId, WorkerIdentity
 from protocol.limits import Limits
 from protocol.messages import Admitted, Cancel, Compute, Failed, Join, Prefill, Refused, Reserve, TokenDelta
 from protocol.request import Assignment
@@ -66,6 +67,16 @@ class AttemptRun:
         """When the decode worker admitted it."""
         self.failed_at: WorkerIdentity | None = None
         """The worker that the last failure points to."""
+
+    @property
+    def key(self) -> AttemptKey:
+        """Which attempt this is."""
+        return self._key
+
+    @property
+    def alone(self) -> bool:
+        """Whether it shares no step until its first token."""
+        return self._assignment.alone
 
     async def place(self) -> None:
         """Reserves at the decode worker, then hands the prompt to the prefill worker.
@@ -147,7 +158,8 @@ class AttemptRun:
         """What a worker said, as an error. A decode worker that lost something lost its source."""
         error = error_from_code(said.code, said.message)
         self.failed_at = worker
-        if self._prefill is not None and isinstance(error, WorkerLost | TransferFailed):
+        leaves = isinstance(error, WorkerLeaving)
+        if self._prefill is not None and isinstance(error, WorkerLost | TransferFailed) and not leaves:
             self.failed_at = self._prefill.identity
         return error
 

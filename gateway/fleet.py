@@ -26,17 +26,18 @@ class Fleet:
         self._limits = limits
         self._links: dict[WorkerIdentity, WorkerLink] = {}
         self._keeping: dict[WorkerIdentity, asyncio.Task[None]] = {}
-        self._watch: asyncio.Task[None] | None = None
+        self._tasks: tuple[asyncio.Task[None], ...] = ()
         self._members: dict[WorkerId, WorkerRecord] = {}
         self._frozen = False
 
     async def start(self) -> None:
-        """Begins to follow the directory."""
-        self._watch = asyncio.create_task(self._follow(), name="fleet")
+        """Begins to follow the directory and to watch the engines."""
+        follow = asyncio.create_task(self._follow(), name="fleet")
+        self._tasks = (follow, asyncio.create_task(self._watch(), name="fleet watch"))
 
     async def stop(self) -> None:
         """Ends every link; attempts that are still open lose their workers."""
-        tasks = [*self._keeping.values()] + ([self._watch] if self._watch is not None else [])
+        tasks = [*self._keeping.values(), *self._tasks]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -44,6 +45,10 @@ class Fleet:
     def links(self) -> tuple[WorkerLink, ...]:
         """Every linked worker, in order of worker id."""
         return tuple(sorted(self._links.values(), key=lambda link: link.record.worker))
+
+    def usable(self) -> tuple[WorkerLink, ...]:
+        """Every worker that may be sent new work, in order of worker id."""
+        return tuple(link for link in self.links() if link.usable)
 
     def link(self, identity: WorkerIdentity) -> WorkerLink | None:
         """The link to that incarnation, if it is open."""
@@ -55,7 +60,7 @@ class Fleet:
 
     def ready(self) -> bool:
         """Whether a request can be answered now: one decode worker is enough."""
-        return any(link.record.role == "decode" for link in self._links.values())
+        return any(link.record.role == "decode" for link in self.usable())
 
     async def _follow(self) -> None:
         while True:
@@ -67,6 +72,16 @@ class Fleet:
                     task = asyncio.create_task(self._keep(record), name=f"worker {record.worker}")
                     self._keeping[identity] = task
             await self._clock.sleep(self._limits.report_every_s)
+
+    async def _watch(self) -> None:
+        """Lets go of engines that are frozen. Silence is counted by these looks, so that a pause of this
+        gateway is not taken for one of theirs."""
+        while True:
+            await self._clock.sleep(self._limits.report_every_s)
+            for link in self.links():
+                if not link.watch(self._limits.report_every_s):
+                    LOG.warning("%s worker %s is frozen", link.record.role, link.record.worker)
+                    self._keeping[link.identity].cancel()  # it is dialled again while the directory names it
 
     async def _refresh(self) -> None:
         """A directory that does not answer freezes membership, whatever it raises: the last view stays."""
@@ -109,7 +124,7 @@ class Fleet:
         except Exception as failed:
             LOG.info("cannot link to %s: %r", record.worker, failed)
             return False
-        link = WorkerLink(record, opened)
+        link = WorkerLink(record, opened, self._limits)
         self._links[link.identity] = link
         LOG.info("linked to %s worker %s", record.role, record.worker)
         try:

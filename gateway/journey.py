@@ -9,6 +9,9 @@ from protocol.ids import WorkerIdentity
 from protocol.messages import Phase, Stamp, TokenDelta
 from protocol.request import Request
 
+SUSPECT_AFTER = 2
+"""Deaths in a running step; whoever was in both is computed alone."""
+
 
 @dataclass(slots=True)
 class Journey:
@@ -21,7 +24,11 @@ class Journey:
     sent: list[int] = field(default_factory=list)
     attempts: int = 0
     failures: int = 0
-    """Attempts that were lost; a worker that is busy is none."""
+    """Attempts that were lost for no known reason; a worker that is busy or leaves is none."""
+    deaths: int = 0
+    """Attempts that were lost because a worker said that its engine died."""
+    suspicion: int = 0
+    """Deaths of engines that were computing this request, since it last computed alone and well."""
     cached_tokens: int | None = None
     stamps: list[Stamp] = field(default_factory=list)
     avoid: frozenset[WorkerIdentity] = frozenset()
@@ -38,11 +45,10 @@ class Journey:
         """Seconds to the deadline."""
         return self.arrived_at + self.request.timeout_s - now
 
-    def failed(self, culprit: WorkerIdentity | None) -> None:
-        """An attempt was lost."""
-        self.failures += 1
-        if culprit is not None:
-            self.avoid = self.avoid | {culprit}
+    @property
+    def suspect(self) -> bool:
+        """Whether it is to be computed alone, so that one more death would tell who is to blame."""
+        return self.suspicion >= SUSPECT_AFTER
 
     def placed(self, tried_at: float, reserved_at: float) -> None:
         """A plan was tried at `tried_at` and its decode worker answered at `reserved_at`. What lost

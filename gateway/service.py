@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import AsyncGenerator, Callable
+from contextlib import AsyncExitStack, aclosing
 
 from gateway.attempt import AttemptRun
 from gateway.fleet import Fleet
 from gateway.generator import TokenEvent
 from gateway.journey import Journey
+from gateway.quarantine import Quarantine
+from gateway.recovery import RETRY_AFTER_S, Recovery
 from gateway.turnstile import Turnstile
 from protocol.clock import Clock
 from protocol.errors import (
-    BatonError,
     Busy,
     DeadlineExceeded,
     Overloaded,
-    RetriesSpent,
     TransferFailed,
+    WorkerLeaving,
     WorkerLost,
 )
 from protocol.ids import TransferId, WorkerIdentity
@@ -27,7 +29,6 @@ from router.load_router import Ask, LoadRouter
 from router.route_plan import RoutePlan
 
 PLACE_POLL_S = 0.02
-RETRY_AFTER_S = 2.0
 LAST_RESORT_SHARE = 0.5
 """Share of the longest wait for a place, after which any plan is better than an error soon."""
 
@@ -51,9 +52,11 @@ class Gateway:
         self._clock = clock
         self._limits = limits
         self._new_transfer = new_transfer
-        self._on_replan = on_replan
+        self._quarantine = Quarantine(clock, limits.poison_s)
+        self._recovery = Recovery(self._quarantine, limits, on_replan)
         self._arrivals = itertools.count()
         self._turnstile = Turnstile()
+        self._suspects = Turnstile()
         self._open = 0
 
     @property
@@ -66,30 +69,41 @@ class Gateway:
         in time if that is not possible. Closing it early cancels the request everywhere."""
         if self._open >= self._limits.max_open_requests:
             raise Overloaded("too many open requests", retry_after_s=RETRY_AFTER_S)
+        self._quarantine.check(request)
         self._open += 1
         try:
             journey = Journey(request, next(self._arrivals), self._clock.now())
-            finished = False
-            while not finished:
+            async with aclosing(self._answer(journey)) as events:
+                async for event in events:
+                    yield event
+        finally:
+            self._open -= 1
+
+    async def _answer(self, journey: Journey) -> AsyncGenerator[TokenEvent, None]:
+        """One attempt after another. Suspects take turns: each is computed alone up to a token."""
+        finished = False
+        while not finished:
+            async with AsyncExitStack() as alone:
+                await self._take_turn(journey, alone)
                 run = await self._place(journey)
                 try:
                     while not finished:
                         delta = await run.next()
                         finished = delta.finish is not None
+                        if run.alone and journey.suspect:
+                            journey.suspicion = 0
+                            await alone.aclose()
                         yield journey.accept(delta, self._clock.now())
                 except (WorkerLost, TransferFailed, Busy) as lost:
-                    self._plan_again(journey, run, lost)
+                    self._recovery.lost(journey, run, lost)
                 finally:
                     run.end()
-        finally:
-            self._open -= 1
 
-    def _plan_again(self, journey: Journey, run: AttemptRun, error: BatonError) -> None:
-        journey.failed(run.failed_at)
-        if journey.failures > self._limits.max_replans:
-            spent = f"{journey.failures} attempts failed, the last one so: {error.message}"
-            raise RetriesSpent(spent, retry_after_s=RETRY_AFTER_S) from error
-        self._on_replan()
+    async def _take_turn(self, journey: Journey, alone: AsyncExitStack) -> None:
+        """Waits until no other suspect of this gateway is computed."""
+        if journey.suspect:
+            async with self._clock.deadline(journey.remaining_s(self._clock.now())):
+                await alone.enter_async_context(self._suspects.turn(journey.number))
 
     async def _place(self, journey: Journey) -> AttemptRun:
         """An attempt that its workers have admitted, within max_place_wait_s."""
@@ -134,11 +148,11 @@ class Gateway:
             try:
                 await run.place()
                 placed = True
-            except Busy:
+            except (Busy, WorkerLeaving):
                 refused.append(run.failed_at)
                 continue
             except (WorkerLost, TransferFailed) as lost:
-                self._plan_again(journey, run, lost)
+                self._recovery.lost(journey, run, lost)
                 return None
             finally:
                 if not placed:
@@ -150,7 +164,9 @@ class Gateway:
     def _plans(self, journey: Journey, *, last_resort: bool) -> tuple[RoutePlan, ...]:
         request = journey.request
         ask = Ask(len(request.prompt) + len(journey.sent), len(request.prompt) + request.max_tokens)
-        views = [link.view() for link in self._fleet.links()]
+        views = [link.view() for link in self._fleet.usable()]
+        if journey.suspect:
+            return self._router.alone(ask, views, journey.avoid)
         plans = self._router.plans(ask, views, journey.avoid)
         return plans + self._router.last_resort(ask, views) if last_resort else plans
 
@@ -161,6 +177,7 @@ class Gateway:
             return None
         journey.attempts += 1
         remaining = journey.remaining_s(self._clock.now())
-        assignment = Assignment(journey.request, journey.attempts, tuple(journey.sent), remaining)
+        sent = tuple(journey.sent)
+        assignment = Assignment(journey.request, journey.attempts, sent, remaining, journey.suspect)
         transfer = self._new_transfer()
         return AttemptRun(assignment, decode, prefill, transfer, self._clock, self._limits)

@@ -59,6 +59,12 @@ class LoadRouter:
         decodes = _with_room(ask, workers, frozenset())
         return _local_plans(ask, [w for w in decodes if self._is_short(w)])
 
+    def alone(
+        self, ask: Ask, workers: Seq[WorkerView], avoid: frozenset[WorkerIdentity]
+    ) -> tuple[RoutePlan, ...]:
+        """Plans on one worker each: whoever may end engines is not to end two of them."""
+        return _local_plans(ask, _with_room(ask, workers, avoid))
+
     def _is_short(self, worker: WorkerView) -> bool:
         return _queue_s(worker) <= self._max_reserved_wait_s
 

@@ -34,6 +34,7 @@ from protocol.request import Assignment
 FIRST_TOKEN = 1000
 ANSWER_S = 0.01
 """What every answer of a fake worker takes."""
+SIGN_OF_LIFE_S = 0.25
 
 Opening = Compute | Reserve | Prefill
 
@@ -113,6 +114,8 @@ class FakeWorker:
         """Position of a token that is never said because the link ends."""
         self.skips: int | None = None
         """Position of a token that is left out."""
+        self.frozen = False
+        """Its links live and it says nothing by itself."""
         self.links: list[FakeLink] = []
         self._clock = LoopClock()
 
@@ -122,9 +125,18 @@ class FakeWorker:
         return self.links[-1]
 
     def dialled(self) -> FakeLink:
-        """A new link to this worker."""
+        """A new link to this worker, which says how it is at once and then that it lives."""
         self.links.append(FakeLink(self))
+        if not self.frozen:
+            self.link.say(StepReport((), load_of()))
+        self._life = asyncio.get_running_loop().create_task(self._live(self.link))
         return self.link
+
+    async def _live(self, link: FakeLink) -> None:
+        while not link.closed:
+            await self._clock.sleep(SIGN_OF_LIFE_S)
+            if not self.frozen:
+                link.say(StepReport(()))
 
     def kinds(self) -> list[str]:
         """Names of the commands heard, in order."""
@@ -133,6 +145,11 @@ class FakeWorker:
     def report(self, load: LoadReport) -> None:
         """Tells the gateway how it is."""
         self.link.say(StepReport((), load))
+
+    def freeze(self) -> None:
+        """The engine computes nothing more of what it holds; its links live."""
+        self.frozen = True
+        self.forget_all()
 
     async def die(self) -> None:
         """The link ends, and everything that was held is gone."""

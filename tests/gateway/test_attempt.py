@@ -38,7 +38,9 @@ class Site:
         self.clock = LoopClock()
         self.prefill = FakeWorker("prefill-0", "prefill")
         self.decode = FakeWorker("decode-0", "decode")
-        links = [WorkerLink(worker.record, worker.dialled()) for worker in (self.decode, self.prefill)]
+        links = [
+            WorkerLink(worker.record, worker.dialled(), LIMITS) for worker in (self.decode, self.prefill)
+        ]
         self.links = links
         self.pumps = [asyncio.create_task(link.pump()) for link in links]
         tokens = tuple(token_at(i) for i in range(sent))
@@ -71,6 +73,9 @@ def play(act: Callable[[Site], Awaitable[None]], make: Callable[[], Site] = Site
         site.run.end()
         await site.clock.sleep(ANSWER_S)
         assert site.nothing_held()
+        for pump in site.pumps:
+            pump.cancel()
+        await asyncio.gather(*site.pumps, return_exceptions=True)
 
     run_virtual(run())
 

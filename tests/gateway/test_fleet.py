@@ -6,6 +6,7 @@ import asyncio
 import itertools
 
 import pytest
+from msgspec.structs import replace
 
 from protocol.errors import LinkClosed, Stale, WireError, WorkerLost
 from protocol.messages import WorkerRecord
@@ -34,9 +35,93 @@ def test_it_links_to_everyone_and_shows_them_in_order() -> None:
         await scene.clock.sleep(0.0)
         await scene.clock.sleep(0.001)
         shown = [(record.worker, load) for record, load in scene.fleet.workers()]
-        assert shown == [("decode-0", load_of(free_blocks=7)), ("decode-1", None), ("prefill-0", None)]
+        rest = [("decode-1", load_of()), ("prefill-0", load_of())]
+        assert shown == [("decode-0", load_of(free_blocks=7)), *rest]
 
     play(act, FakeWorker("prefill-0", "prefill"))
+
+
+def test_a_frozen_engine_is_let_go_and_its_requests_go_on_elsewhere() -> None:
+    """Its link lives, it says nothing: a little after its own worker should have judged it, it is used
+    no more, and again when it speaks."""
+
+    async def act(scene: Scene) -> None:
+        frozen = scene.workers[1]
+        await scene.add(FakeWorker("decode-1", "decode"))
+        await scene.clock.sleep(TICK_S)
+        frozen.report(load_of())
+        scene.workers[2].report(load_of(running=50))
+        asking = asyncio.create_task(scene.ask(request(max_tokens=200)))
+        await scene.clock.sleep(0.5)
+        frozen.freeze()
+        await scene.clock.sleep(LIMITS.frozen_s)
+        assert scene.replans == 0
+        await scene.clock.sleep(1.0)
+        assert scene.replans == 1
+        answer = await asking
+        assert (answer.error, len(answer.tokens)) == (None, 200)
+        assert "decode-0.1" not in [link.identity.incarnation for link in scene.fleet.usable()]
+        frozen.frozen = False
+        frozen.report(load_of())
+        await scene.clock.sleep(TICK_S)
+        assert "decode-0.1" in [link.identity.incarnation for link in scene.fleet.usable()]
+
+    play(act, *pair())
+
+
+def test_a_long_step_that_was_announced_is_waited_for() -> None:
+    """Four times its predicted seconds, no longer; until then nothing is planned again."""
+
+    async def act(scene: Scene) -> None:
+        decode = scene.workers[1]
+        decode.report(replace(load_of(), begun_s=2.0))
+        asking = asyncio.create_task(scene.ask(request(max_tokens=200)))
+        await scene.clock.sleep(0.5)
+        decode.freeze()
+        await scene.clock.sleep(7.5)
+        assert scene.replans == 0
+        await scene.clock.sleep(1.5)
+        assert scene.replans == 1
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+
+    play(act, *pair())
+
+
+def test_who_has_not_said_how_it_is_gets_no_work() -> None:
+    """A link alone says nothing of the engine behind it."""
+
+    async def act(scene: Scene) -> None:
+        silent = FakeWorker("decode-0", "decode")
+        silent.frozen = True
+        await scene.add(silent)
+        await scene.clock.sleep(10 * LIMITS.frozen_s)
+        assert names(scene) == ["decode-0.1", "prefill-0.1"]
+        assert not scene.fleet.ready()
+        assert len(silent.links) == 1
+        silent.report(load_of())
+        await scene.clock.sleep(TICK_S)
+        assert scene.fleet.ready()
+
+    play(act, FakeWorker("prefill-0", "prefill"))
+
+
+def test_a_pause_of_the_gateway_is_not_taken_for_one_of_the_engines(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Silence is counted by looks: time in which the gateway itself stood still is none."""
+
+    async def act(scene: Scene) -> None:
+        loop = asyncio.get_running_loop()
+        await scene.clock.sleep(1.0)
+        before, links = loop.time(), [len(worker.links) for worker in scene.workers]
+        monkeypatch.setattr(loop, "time", lambda: before + 3600.0)
+        await asyncio.sleep(0)
+        monkeypatch.undo()
+        await scene.clock.sleep(2.0)
+        assert [len(worker.links) for worker in scene.workers] == links
+
+    play(act, *pair())
 
 
 class OddDirectory:

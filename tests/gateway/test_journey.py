@@ -5,7 +5,6 @@ from __future__ import annotations
 from gateway.journey import Journey
 from protocol.ids import AttemptKey, RequestId
 from protocol.messages import Phase, Stamp, TokenDelta
-from tests.gateway.fake_worker import record_of
 from tests.gateway.gateway_scene import request
 
 
@@ -29,7 +28,6 @@ def test_a_lost_attempt_counts_as_waiting() -> None:
     """Each second until the first token is stamped once, though the first attempt came to nothing."""
     journey = Journey(request(), 0, 10.0)
     journey.placed(11.0, 11.5)
-    journey.failed(record_of("prefill-0", "prefill").address.identity)
     journey.placed(14.0, 14.5)
     event = journey.accept(delta(0, Stamp(Phase.PREFILL, 0.5)), 15.0)
     assert event.stamps == (Stamp(Phase.QUEUE, 4.0), Stamp(Phase.RESERVE, 0.5), Stamp(Phase.PREFILL, 0.5))
@@ -40,18 +38,17 @@ def test_waiting_in_the_middle_counts_from_the_last_token() -> None:
     journey = Journey(request(), 0, 10.0)
     journey.placed(10.0, 10.0)
     journey.accept(delta(0), 20.0)
-    journey.failed(None)
     journey.placed(23.0, 23.5)
     event = journey.accept(delta(1, Stamp(Phase.PREFILL, 0.5)), 24.0)
     queued = [stamp.seconds for stamp in event.stamps if stamp.phase is Phase.QUEUE]
     assert queued == [0.0, 3.0]
 
 
-def test_failures_name_whom_to_avoid() -> None:
-    """Each worker that failed the request is remembered; an unknown culprit is none."""
-    one, two = (record_of(name, "decode").address.identity for name in ("a", "b"))
+def test_two_deaths_make_a_suspect() -> None:
+    """One may be bad luck."""
     journey = Journey(request(), 0, 0.0)
-    for culprit in (one, None, two, one):
-        journey.failed(culprit)
-    assert journey.failures == 4
-    assert journey.avoid == {one, two}
+    assert not journey.suspect
+    journey.suspicion = 1
+    assert not journey.suspect
+    journey.suspicion = 2
+    assert journey.suspect

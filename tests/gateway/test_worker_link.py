@@ -12,6 +12,7 @@ from gateway.worker_link import WorkerLink
 from protocol.clock import LoopClock
 from protocol.errors import LinkClosed, WorkerLost
 from protocol.ids import AttemptKey, RequestId
+from protocol.limits import Limits
 from protocol.messages import Admitted, Cancel, Failed, Join, Refused, StepReport, TokenDelta
 from protocol.virtual_loop import run_virtual
 from tests.gateway.fake_worker import FakeWorker, load_of
@@ -29,7 +30,7 @@ class Site:
 
     def __init__(self) -> None:
         self.worker = FakeWorker("decode-0", "decode")
-        self.link = WorkerLink(self.worker.record, self.worker.dialled())
+        self.link = WorkerLink(self.worker.record, self.worker.dialled(), Limits())
         self.inbox = Inbox(LoopClock(), 16)
         self.pump = asyncio.create_task(self.link.pump())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
@@ -38,8 +39,8 @@ def free_on_cancel(patch: pytest.MonkeyPatch) -> None:
 def resume_off_by_one(patch: pytest.MonkeyPatch) -> None:
     """A new attempt is told one token less than was sent."""
 
-    def assignment(request: Request, attempt: int, sent: tuple[int, ...], left: float) -> Assignment:
-        return Assignment(request, attempt, sent[:-1], left)
+    def assignment(request: Request, attempt: int, sent: tuple[int, ...], *others: Any) -> Assignment:
+        return Assignment(request, attempt, sent[:-1], *others)
 
     patch.setattr(service, "Assignment", assignment)
 
