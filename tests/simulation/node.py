@@ -78,7 +78,9 @@ class Life:
 
     def _core(self) -> WorkerCore:
         profile = self._around.profile
-        facts = RunnerFacts("modelled", "cells", 4096, VOCABULARY, profile.block_size, "modelled-1")
+        facts = RunnerFacts(
+            "modelled", "cells", 4096, VOCABULARY, profile.block_size, "modelled-1", profile.lookahead
+        )
         runner = ModelledRunner(facts, profile.blocks, StepCost())
         transport = MemoryTransport(self._identity, runner.arena, self._around.fabric)
         engine = Engine(runner, SchedulePolicy(max_batch_tokens=32, max_running=8))

@@ -37,6 +37,8 @@ class Profile:
     """Share of clients that leave early."""
     reads: FaultRates = field(default_factory=FaultRates)
     timeout_s: float = 60.0
+    lookahead: int = 0
+    """Steps that engines launch before the one in flight is over."""
     limits: Limits = field(default_factory=Limits)
 
 
@@ -82,4 +84,5 @@ def drawn(seed: int) -> Profile:
             fail=dice.choice((0.0, 0.0, 0.05)),
             max_stall_s=dice.choice((1.0, 20.0)),
         ),
+        lookahead=dice.choice((0, 1)),
     )

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -17,9 +18,10 @@ ENOUGH = 8
 """Seeds within which each planted bug must be caught."""
 
 
-def test_without_faults_every_answer_is_whole() -> None:
+@pytest.mark.parametrize("lookahead", [0, 1])
+def test_without_faults_every_answer_is_whole(lookahead: int) -> None:
     """Nobody is refused, re-planned or cut short when nothing goes wrong."""
-    report = run_seed(1, CALM)
+    report = run_seed(1, replace(CALM, lookahead=lookahead))
     assert report.complaints == ()
     assert report.complete == len(report.outcomes)
     assert report.replans == 0
