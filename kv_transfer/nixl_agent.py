@@ -29,15 +29,23 @@ PROGRESS_DELAY_US = 100_000
 
 @dataclass(frozen=True, slots=True)
 class Strip:
-    """`count` pieces of host memory, `size` bytes each, one right after the other."""
+    """`count` pieces of memory, `size` bytes each, one right after the other."""
 
     address: int
     size: int
     count: int
+    device: int | None = None
+    """Index of the CUDA device that holds them, as its process counts; None: host memory."""
+
+    @property
+    def region(self) -> tuple[int, int, int, str]:
+        """NIXL's descriptor of the whole: address, bytes, device, a name that nobody needs."""
+        return self.address, self.size * self.count, self.device or 0, ""
 
     def rows(self) -> np.ndarray[tuple[int, int], np.dtype[np.uint64]]:
         """NIXL's strided descriptor: address, bytes, device, stride, count."""
-        return np.array([[self.address, self.size, 0, self.size, self.count]], dtype=np.uint64)
+        row = [self.address, self.size, self.device or 0, self.size, self.count]
+        return np.array([row], dtype=np.uint64)
 
 
 def ucx_config(host: str, environ: Mapping[str, str]) -> str:
@@ -84,9 +92,10 @@ class NixlAgent:
         self._lists: list[ListHandle] = []
 
     def register(self, strips: Sequence[Strip]) -> None:
-        """Makes host memory readable by others, and a target of own reads."""
-        regions = [(strip.address, strip.size * strip.count, 0, "") for strip in strips]
-        self._agent.registerMem(self._nixl.nixlRegDList(self._nixl.DRAM_SEG, regions), self._backends)
+        """Makes memory readable by others, and a target of own reads."""
+        for strip in strips:
+            region = self._nixl.nixlRegDList(self._segment(strip), [strip.region])
+            self._agent.registerMem(region, self._backends)
 
     def metadata(self) -> bytes:
         """What another agent loads to read the registered memory."""
@@ -146,10 +155,14 @@ class NixlAgent:
 
     def _prepare(self, owner: str, strip: Strip) -> ListHandle:
         handle = ListHandle(
-            self._agent.prepXferDlist(owner, self._nixl.DRAM_SEG, strip.rows(), self._backends)
+            self._agent.prepXferDlist(owner, self._segment(strip), strip.rows(), self._backends)
         )
         self._lists.append(handle)
         return handle
+
+    def _segment(self, strip: Strip) -> object:
+        """NIXL's name of the kind of memory."""
+        return self._nixl.DRAM_SEG if strip.device is None else self._nixl.VRAM_SEG
 
     def _state(self, status: object) -> ReadState:
         if status == self._nixl.NIXL_SUCCESS:

@@ -102,11 +102,11 @@ class NixlPeer:
         if why is not None:
             raise TransferFailed(why)
         self._agent = agent = NixlAgent(self._name, self._config)
-        blocks = Strip(arena.address, arena.block_bytes, arena.num_blocks)
+        blocks = Strip(arena.address, arena.block_bytes, arena.num_blocks, arena.device)
         staging = Strip(int(self._staging.ctypes.data), GENERATION_BYTES, len(self._staging))
         agent.register((blocks, staging))
         agent.load(source.agent)
-        remote_blocks = Strip(source.arena_address, source.block_bytes, source.num_blocks)
+        remote_blocks = Strip(source.arena_address, source.block_bytes, source.num_blocks, source.device)
         remote_numbers = Strip(source.generations_address, GENERATION_BYTES, source.num_blocks)
         self._lists[False] = agent.prepare_local(blocks), agent.prepare_remote(remote_blocks)
         self._lists[True] = agent.prepare_local(staging), agent.prepare_remote(remote_numbers)

@@ -143,7 +143,7 @@ class NixlTransport:
     def _serve(self) -> None:
         arena = self._arena
         self._server = server = NixlAgent(self._name, self._settings.config)
-        blocks = Strip(arena.address, arena.block_bytes, arena.num_blocks)
+        blocks = Strip(arena.address, arena.block_bytes, arena.num_blocks, arena.device)
         server.register((blocks, Strip(arena.generations_address, GENERATION_BYTES, arena.num_blocks)))
         self._metadata = server.metadata()
 

@@ -210,6 +210,8 @@ class SourceFacts(Struct):
     num_blocks: int
     generations_address: int
     """Of an int64 array of num_blocks, in host memory."""
+    device: int | None = None
+    """Index of the CUDA device that holds the arena, as the source counts; None: host memory."""
 
 
 class Attached(Struct, tag=True):

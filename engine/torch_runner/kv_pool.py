@@ -8,7 +8,7 @@ from math import gcd
 import numpy as np
 import torch
 
-from engine.arena import Arena
+from engine.arena import Arena, DeviceMemory
 from engine.torch_runner.kv_layout import KvLayout
 
 ALIGNMENT = 4096
@@ -68,7 +68,9 @@ def pool_over(arena: Arena, layout: KvLayout) -> KvPool:
     """Views of `arena`. Raises ValueError if its blocks have another size."""
     if arena.block_bytes != layout.block_bytes:
         raise ValueError(f"the arena's blocks have {arena.block_bytes} bytes, not {layout.block_bytes}")
-    items = torch.from_numpy(arena.data).reshape(-1).view(TORCH_DTYPES[layout.dtype])
+    memory = arena.memory
+    raw = memory.tensor if isinstance(memory, DeviceMemory) else torch.from_numpy(memory)
+    items = raw.reshape(-1).view(TORCH_DTYPES[layout.dtype])
     layers = []
     for index, shape in enumerate(layout.layers):
         key = _paged(items, layout, layout.key_offset(index), shape.kv_heads, shape.k_dim)

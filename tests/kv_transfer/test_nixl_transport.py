@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from kv_transfer.nixl_agent import ucx_config
+from kv_transfer.nixl_agent import Strip, ucx_config
 from kv_transfer.transport import ReadState
 from tests.kv_transfer.nixl_scene import NixlScene, Nursery
 from tests.kv_transfer.reading import end_of, everything
@@ -79,3 +79,11 @@ def test_a_loopback_worker_listens_on_loopback_alone() -> None:
     assert ucx_config("10.0.0.7", {}) == ""
     assert ucx_config("worker-3.internal", {}) == ""
     assert ucx_config("127.0.0.1", {"UCX_NET_DEVICES": "eth1"}) == ""
+
+
+def test_device_memory_is_named_with_its_device() -> None:
+    """NIXL's descriptors of a strip carry the index of its device; host memory is device 0 of another kind."""
+    there = Strip(4096, 16, 8, device=3)
+    assert there.region == (4096, 128, 3, "")
+    assert there.rows().tolist() == [[4096, 16, 3, 16, 8]]
+    assert Strip(4096, 16, 8).rows().tolist() == [[4096, 16, 0, 16, 8]]
