@@ -46,6 +46,21 @@ class Surroundings:
     profile: Profile
 
 
+class MortalCore(WorkerCore):
+    """A core whose memory goes with it: nobody reads KV from a process that has ended."""
+
+    def __init__(
+        self, engine: Engine, role: Role, transport: MemoryTransport, own: WorkerIdentity, limits: Limits
+    ) -> None:
+        super().__init__(engine, (role,), own, limits)
+        self._transport = transport
+
+    def close(self) -> None:
+        """The process ends."""
+        super().close()
+        self._transport.close()
+
+
 class Life:
     """One incarnation of a node."""
 
@@ -89,7 +104,7 @@ class Life:
         role = (
             self._prefill(engine, transport) if self._role == "prefill" else self._decode(engine, transport)
         )
-        return WorkerCore(engine, (role,), self._identity, self._around.limits)
+        return MortalCore(engine, role, transport, self._identity, self._around.limits)
 
     def _prefill(self, engine: Engine, transport: MemoryTransport) -> Role:
         arena = engine.runner.arena
