@@ -16,13 +16,13 @@ class PagedHook:
 
     def __init__(self, pool: KvPool, attention: Attention) -> None:
         self.plan: AttentionPlan | None = None
-        self._pool = pool
-        self._attention = attention
+        self.pool = pool
+        self.attention = attention
 
     def __call__(self, call: AttentionCall) -> torch.Tensor:
         """[N, Hq, Dv]. Raises EngineFailed outside a step."""
         if self.plan is None:
             raise EngineFailed("the model was called outside a step")
-        layer = self._pool.layers[call.layer]
-        self._attention.write(call, layer, self.plan.batch)
-        return self._attention.attend(call, layer, self.plan)
+        layer = self.pool.layers[call.layer]
+        self.attention.write(call, layer, self.plan.batch)
+        return self.attention.attend(call, layer, self.plan)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -9,6 +10,7 @@ from torch import nn
 
 from engine.torch_runner.attention_call import AttentionCall
 from engine.torch_runner.attention_hook import HOOK_ATTRIBUTE
+from engine.torch_runner.native.decoder_arguments import LayerArguments
 from engine.torch_runner.native.library import NativeLibrary
 from engine.torch_runner.native.operators import NativeGate, NativeLinear, NativeNorm, NativeRotation
 
@@ -16,6 +18,21 @@ KNOWN_LAYERS = frozenset(
     {"LlamaDecoderLayer", "MistralDecoderLayer", "Qwen2DecoderLayer", "Qwen3DecoderLayer"}
 )
 """Classes whose forward is this one: norm, attention, residual, norm, gated MLP, residual."""
+
+
+@dataclass(frozen=True, slots=True)
+class LayerFacts:
+    """What all layers of a model have in common, if one native call is to run them."""
+
+    hidden: int
+    queries: int
+    keys: int
+    """Heads."""
+    dim: int
+    inner: int
+    eps: float
+    head_eps: float
+    scaling: float
 
 
 class FusedLayer:
@@ -32,6 +49,7 @@ class FusedLayer:
         weights = tuple(None if norm is None else norm.weight for norm in norms)
         eps = 0.0 if norms[0] is None else norms[0].variance_epsilon
         self._rotate = NativeRotation(library, self._heads[:2], weights, self._dim, eps)
+        self._head_eps = eps
         self._qkv = NativeLinear(library, joined_weight(*projections), _joined_bias(projections))
         self._out = NativeLinear(library, attention.o_proj.weight, attention.o_proj.bias)
         self._norm, self._second_norm = (
@@ -53,6 +71,31 @@ class FusedLayer:
         rows = self._out(self._attend(self._qkv(self._norm(rows)), *position_embeddings), rows)
         return self._down(self._gate(self._second_norm(rows)), rows)[None]
 
+    @property
+    def facts(self) -> LayerFacts:
+        """Sizes and constants."""
+        inner, hidden = self._gate.gate.shape
+        return LayerFacts(
+            hidden=hidden,
+            queries=self._heads[0],
+            keys=self._heads[1],
+            dim=self._dim,
+            inner=inner,
+            eps=self._norm.eps,
+            head_eps=self._head_eps,
+            scaling=self._attention.scaling,
+        )
+
+    def describe(self, row: LayerArguments) -> None:
+        """Writes down where this layer's weights lie; the KV's place is left open."""
+        query_norm, key_norm = self._rotate.weights
+        row.norm, row.second_norm = _at(self._norm.weight), _at(self._second_norm.weight)
+        row.qkv, row.qkv_bias = _at(self._qkv.weight), _at(self._qkv.bias)
+        row.query_norm, row.key_norm = _at(query_norm), _at(key_norm)
+        row.out, row.out_bias = _at(self._out.weight), _at(self._out.bias)
+        row.gate, row.up = _at(self._gate.gate), _at(self._gate.up)
+        row.down, row.window = _at(self._down.weight), self._window or 0
+
     def _attend(self, qkv: torch.Tensor, cosine: torch.Tensor, sine: torch.Tensor) -> torch.Tensor:
         self._rotate(qkv, cosine[0].contiguous(), sine[0].contiguous())
         heads = qkv.view(len(qkv), -1, self._dim).transpose(0, 1)
@@ -69,6 +112,10 @@ class FusedLayer:
         )
         out: torch.Tensor = getattr(self._attention, HOOK_ATTRIBUTE)(call)
         return out.view(len(qkv), -1)
+
+
+def _at(tensor: torch.Tensor | None) -> int | None:
+    return None if tensor is None else tensor.data_ptr()
 
 
 def joined_weight(*parts: nn.Linear) -> torch.Tensor:

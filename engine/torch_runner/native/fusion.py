@@ -16,6 +16,7 @@ from torch import nn
 from engine.torch_runner.model_load import LoadedModel
 from engine.torch_runner.native.fused_layer import KNOWN_LAYERS, FusedLayer, joined_weight
 from engine.torch_runner.native.library import NativeLibrary
+from engine.torch_runner.native.native_decoder import NativeDecoder, can_decode
 from engine.torch_runner.native.operators import NativeGate, NativeLinear, NativeNorm
 
 Forward = Callable[..., torch.Tensor]
@@ -32,7 +33,7 @@ class FusedModules:
     def __len__(self) -> int:
         return len(self._modules)
 
-    def put(self, module: nn.Module, forward: Forward) -> None:
+    def put(self, module: nn.Module, forward: Callable[..., object]) -> None:
         """From now on `module` computes `forward`."""
         module.__dict__["forward"] = forward
         self._modules.append(module)
@@ -55,6 +56,9 @@ def fuse(model: LoadedModel, library: NativeLibrary) -> FusedModules:
         if forward is not None:
             inside.update(module.modules())
             fused.put(module, forward)
+    if can_decode(model.network, library):
+        layers = tuple(layer.__dict__["forward"] for layer in model.network.model.layers)
+        fused.put(model.network, NativeDecoder(model.network, layers, library))
     return fused
 
 

@@ -82,6 +82,8 @@ class NativeLibrary:
             self.linear.argtypes = [pointer, size, size, size, pointer, size, size]
             self.gated = loaded.baton_gated
             self.gated.argtypes = [pointer, size, size, size, pointer, pointer, pointer, size, size]
+            self.decode = loaded.baton_decode
+            self.decode.argtypes, self.decode.restype = [pointer, pointer], None
 
 
 def load_native(threads: int) -> NativeLibrary | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ctypes import byref
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from engine.torch_runner.attention_call import AttentionCall
@@ -14,6 +15,8 @@ from engine.torch_runner.native.library import AttentionArguments, NativeLibrary
 from engine.torch_runner.packed_batch import PackedBatch
 from protocol.errors import EngineFailed
 
+Numbers = npt.NDArray[np.int64]
+
 
 class NativeAttention:
     """Implements the Attention seam on CPU memory, fp32 and bf16."""
@@ -21,17 +24,18 @@ class NativeAttention:
     def __init__(self, library: NativeLibrary) -> None:
         self._library = library
         self._batch: PackedBatch | None = None
-        self._pieces = self._tables = np.zeros(0, np.int64)
+        self._pieces: Numbers = np.zeros((0, 4), np.int64)
+        self._tables: Numbers = np.zeros(0, np.int64)
 
     def write(self, call: AttentionCall, layer: LayerKv, batch: PackedBatch) -> None:
         """Puts K and V of the call into their slots. Raises EngineFailed for a block that does not exist."""
-        self._read(batch, layer.key.slots.shape[0])
+        self.tables(batch, layer.key.slots.shape[0])
         self._write(call.key, layer.key, batch)
         self._write(call.value, layer.value, batch)
 
     def attend(self, call: AttentionCall, layer: LayerKv, plan: AttentionPlan) -> torch.Tensor:
         """Every slice of the step, each over its own blocks only."""
-        self._read(plan.batch, layer.key.slots.shape[0])
+        pieces, tables = self.tables(plan.batch, layer.key.slots.shape[0])
         key, value = layer.key, layer.value
         query = _rows(call.query, key.slots.dtype)
         heads, tokens, k_dim = query.shape
@@ -43,8 +47,8 @@ class NativeAttention:
             value.slots.data_ptr(),
             out.data_ptr(),
             None if sinks is None else sinks.data_ptr(),
-            self._pieces.ctypes.data,
-            self._tables.ctypes.data,
+            pieces.ctypes.data,
+            tables.ctypes.data,
             len(plan.batch.pieces),
             query.stride(0),
             query.stride(1),
@@ -81,10 +85,11 @@ class NativeAttention:
             slots.element_size(),
         )
 
-    def _read(self, batch: PackedBatch, num_blocks: int) -> None:
-        """The block tables of a step, worked out once for all layers."""
+    def tables(self, batch: PackedBatch, num_blocks: int) -> tuple[Numbers, Numbers]:
+        """Pieces and block tables of a step as the kernels read them, worked out once for all layers.
+        Raises EngineFailed for a block that does not exist."""
         if batch is self._batch:
-            return
+            return self._pieces, self._tables
         sizes = [len(piece.blocks) for piece in batch.pieces]
         begins = np.cumsum([0, *sizes[:-1]])
         rows = [
@@ -96,6 +101,7 @@ class NativeAttention:
         if self._tables.min() < 0 or self._tables.max() >= num_blocks:
             raise EngineFailed(f"a block table names a block that is not one of {num_blocks}")
         self._batch = batch
+        return self._pieces, self._tables
 
 
 def _rows(tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:

@@ -16,8 +16,8 @@ class NativeLinear:
     def __init__(self, library: NativeLibrary, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
         """weight [n, k] bf16, contiguous; bias [n]."""
         self._library = library
-        self._weight = weight
-        self._bias = bias
+        self.weight = weight
+        self.bias = bias
         self._n, self._k = weight.shape
         bias_at = None if bias is None else bias.data_ptr()
         self._segment = Segment(weight.data_ptr(), bias_at, None, None, self._n, self._n)
@@ -27,7 +27,7 @@ class NativeLinear:
         """[..., n] for x [..., k]; `residual` is added after rounding, as the model does."""
         rows = x.numel() // self._k
         if not 0 < rows <= self._library.linear_rows:
-            out = linear(x, self._weight, self._bias)
+            out = linear(x, self.weight, self.bias)
             return out if residual is None else out.add_(residual)
         x = x.contiguous()
         out = x.new_empty(*x.shape[:-1], self._n)
@@ -44,20 +44,20 @@ class NativeGate:
     def __init__(self, library: NativeLibrary, weight: torch.Tensor) -> None:
         """weight [2n, k] bf16, contiguous: gate, then up."""
         self._library = library
-        self._gate, self._up = weight.chunk(2)
-        self._n, self._k = self._gate.shape
+        self.gate, self.up = weight.chunk(2)
+        self._n, self._k = self.gate.shape
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """[..., n] for x [..., k]."""
         library = self._library
         rows = x.numel() // self._k
         if not 0 < rows <= library.linear_rows:
-            out, up = linear(x, self._gate), linear(x, self._up)
+            out, up = linear(x, self.gate), linear(x, self.up)
             library.gate(out.data_ptr(), up.data_ptr(), out.numel(), library.threads)
             return out
         x = x.contiguous()
         out = x.new_empty(*x.shape[:-1], self._n)
-        gate, up_at = self._gate.data_ptr(), self._up.data_ptr()
+        gate, up_at = self.gate.data_ptr(), self.up.data_ptr()
         library.gated(
             x.data_ptr(), self._k, rows, self._k, gate, up_at, out.data_ptr(), self._n, library.threads
         )
@@ -71,17 +71,17 @@ class NativeNorm:
         """weight [n], fp32 or bf16."""
         self._library = library
         self._norm = library.norm[weight.dtype]
-        self._weight = weight
+        self.weight = weight
+        self.eps = eps
         self._at = weight.data_ptr()
         self._n = weight.numel()
-        self._eps = eps
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """Like x [..., n]."""
-        x = x.to(self._weight.dtype).contiguous()
+        x = x.to(self.weight.dtype).contiguous()
         out = torch.empty_like(x)
         rows = x.numel() // self._n
-        self._norm(x.data_ptr(), self._at, out.data_ptr(), rows, self._n, self._eps, self._library.threads)
+        self._norm(x.data_ptr(), self._at, out.data_ptr(), rows, self._n, self.eps, self._library.threads)
         return out
 
 
@@ -99,7 +99,7 @@ class NativeRotation:
         """Runs of `heads` lie one after another in a row; weights [dim] bf16 norm each run's heads."""
         self._library = library
         self._heads = heads
-        self._kept = weights
+        self.weights = weights
         self._parts = (Heads * len(heads))()
         self._dim = dim
         self._eps = eps

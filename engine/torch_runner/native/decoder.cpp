@@ -1,0 +1,164 @@
+// All layers of a decoder of the Llama family, and its logits, for few rows: one call and one OpenMP region
+// a step. What each phase computes, and where it rounds, is what the single kernels do.
+#include "attention.h"
+#include "crew.h"
+#include "linear.h"
+#include "rows.h"
+
+namespace baton {
+
+// One layer's weights, and where its KV lies.
+struct Layer {
+    const bf16 *norm, *qkv, *qkv_bias, *query_norm, *key_norm;  // biases and norms of heads may be null
+    const bf16 *out, *out_bias, *second_norm, *gate, *up, *down;
+    bf16 *keys, *values;  // in block 0
+    int64_t window;       // 0: none
+};
+
+struct Decoder {
+    const Layer* layers;
+    const bf16 *norm, *head;
+    int64_t num_layers, hidden, heads, kv_heads, dim, inner, vocabulary, block_size, block_step, threads;
+    float eps, head_eps, scale;
+};
+
+// One step. Memory of [rows] each but for `logits`, which is [num_wanted, vocabulary].
+struct DecoderStep {
+    bf16 *x, *normed, *qkv, *attended, *gated;
+    float* logits;
+    const bf16 *cosine, *sine;
+    const int64_t *blocks, *offsets;
+    const Piece* pieces;
+    const int64_t *tables, *wanted;
+    int64_t rows, num_pieces, num_wanted;
+};
+
+#if BATON_BF16
+
+constexpr int64_t PHASES = 8;  // of a layer, at most
+
+class Pass {
+    const Decoder& model_;
+    const DecoderStep& step_;
+    Crew crew_;
+    Tile<bf16, Pairs> tile_;
+    const int64_t row_;  // items of a row of qkv
+
+  public:
+    Pass(const Decoder& model, const DecoderStep& step, Phase* phases)
+        : model_(model), step_(step), crew_(phases), row_((model.heads + 2 * model.kv_heads) * model.dim) {}
+
+    void layer(const Layer& layer, const Call& call, const Units& units, float* left) {
+        const DecoderStep& s = step_;
+        norm(layer.norm, nullptr, s.rows);
+        linear(s.normed, model_.hidden, {layer.qkv, layer.qkv_bias, nullptr, s.qkv, row_, row_});
+        heads(layer);
+        crew_.run(units.count(), [&](int64_t u) { units.run(call, tile_, u, left); });
+        if (units.merges())
+            crew_.run(units.merges(), [&](int64_t u) { units.merge<bf16, Pairs>(call, u, left); });
+        linear(s.attended, model_.heads * model_.dim,
+               {layer.out, layer.out_bias, s.x, s.x, model_.hidden, model_.hidden});
+        norm(layer.second_norm, nullptr, s.rows);
+        gated(layer);
+        linear(s.gated, model_.inner, {layer.down, nullptr, s.x, s.x, model_.hidden, model_.hidden});
+    }
+
+    void logits() {
+        norm(model_.norm, step_.wanted, step_.num_wanted);
+        const Rows in{step_.normed, model_.hidden, step_.num_wanted, model_.hidden};
+        spread(model_.vocabulary, ROWS, [&](int64_t from, int64_t to) {
+            logits_unit(in, model_.head, step_.logits, model_.vocabulary, from, to);
+        });
+    }
+
+  private:
+    // work(from, to) for all of n columns, in units of a multiple of `width`.
+    template <class Work>
+    void spread(int64_t n, int width, Work work) {
+        const int64_t columns = unit_columns(n, width, model_.threads);
+        crew_.run((n + columns - 1) / columns,
+                  [&](int64_t u) { work(u * columns, std::min(u * columns + columns, n)); });
+    }
+
+    // Rows of x, all or those named, into `normed`.
+    void norm(const bf16* weight, const int64_t* which, int64_t rows) {
+        crew_.run(rows, [&](int64_t row) {
+            const bf16* from = step_.x + (which ? which[row] : row) * model_.hidden;
+            norm_row(from, weight, step_.normed + row * model_.hidden, model_.hidden, model_.eps);
+        });
+    }
+
+    void linear(const bf16* x, int64_t k, const Segment& segment) {
+        const Rows in{x, k, step_.rows, k};
+        spread(segment.n, ROWS, [&](int64_t from, int64_t to) { segment_unit(in, segment, from, to); });
+    }
+
+    void gated(const Layer& layer) {
+        const Rows in{step_.normed, model_.hidden, step_.rows, model_.hidden};
+        spread(model_.inner, 2, [&](int64_t from, int64_t to) {
+            gated_unit(in, layer.gate, layer.up, step_.gated, model_.inner, from, to);
+        });
+    }
+
+    // Norms and positions of queries and keys; keys and values go to their slots.
+    void heads(const Layer& layer) {
+        const int64_t group = model_.heads / model_.kv_heads, dim = model_.dim;
+        crew_.run(step_.rows * model_.kv_heads, [&](int64_t u) {
+            const int64_t row = u / model_.kv_heads, head = u % model_.kv_heads;
+            bf16* queries = step_.qkv + row * row_;
+            bf16* key = queries + (model_.heads + head) * dim;
+            for (int64_t g = 0; g < group; ++g) turn(queries + (head * group + g) * dim, layer.query_norm, row);
+            turn(key, layer.key_norm, row);
+            const int64_t slot = step_.blocks[row] * model_.block_step +
+                                 (head * model_.block_size + step_.offsets[row]) * dim;
+            std::memcpy(layer.keys + slot, key, dim * sizeof(bf16));
+            std::memcpy(layer.values + slot, key + model_.kv_heads * dim, dim * sizeof(bf16));
+        });
+    }
+
+    void turn(bf16* head, const bf16* weight, int64_t row) {
+        const int64_t dim = model_.dim;
+        if (weight) norm_row(head, weight, head, dim, model_.head_eps);
+        rotate_row(head, step_.cosine + row * dim, step_.sine + row * dim, dim);
+    }
+};
+
+Call call_of(const Decoder& model, const DecoderStep& step, const Layer& layer) {
+    const int64_t row = (model.heads + 2 * model.kv_heads) * model.dim, group = model.heads / model.kv_heads;
+    return {step.qkv,   layer.keys,    layer.values,     step.attended,    nullptr,        step.pieces,
+            step.tables, step.num_pieces, model.dim,     row,              model.block_step, model.block_size,
+            model.kv_heads, group,     model.dim,        model.dim,        layer.window,   model.threads,
+            model.scale, 0.0f};
+}
+
+#endif
+
+}  // namespace baton
+
+#if BATON_BF16
+
+extern "C" void baton_decode(const baton::Decoder* model, const baton::DecoderStep* step) {
+    using namespace baton;
+    std::vector<Call> calls;
+    std::vector<std::unique_ptr<Units>> kinds;  // one for each window there is
+    std::vector<const Units*> units;
+    int64_t floats = 0;
+    for (int64_t l = 0; l < model->num_layers; ++l) {
+        calls.push_back(call_of(*model, *step, model->layers[l]));
+        int64_t same = 0;
+        while (same < l && calls[same].window != calls[l].window) ++same;
+        if (same == l) kinds.push_back(std::make_unique<Units>(calls[l]));
+        units.push_back(same == l ? kinds.back().get() : units[same]);
+        floats = std::max(floats, units[l]->floats());
+    }
+    std::vector<float> left(floats);
+    std::vector<Phase> phases(model->num_layers * PHASES + 2);
+#pragma omp parallel num_threads(model->threads)
+    {
+        Pass pass(*model, *step, phases.data());
+        for (int64_t l = 0; l < model->num_layers; ++l) pass.layer(model->layers[l], calls[l], *units[l], left.data());
+        if (step->num_wanted) pass.logits();
+    }
+}
+
+#endif

@@ -1,0 +1,145 @@
+"""A causal model of the Llama family whose small steps are one native call: all layers and the logits."""
+
+from __future__ import annotations
+
+from ctypes import addressof, byref
+from typing import Any
+
+import torch
+from torch.nn.functional import embedding
+from transformers.modeling_outputs import CausalLMOutputWithPast
+
+from engine.torch_runner.attention_hook import HOOK_ATTRIBUTE
+from engine.torch_runner.kv_pool import KvPool
+from engine.torch_runner.native.decoder_arguments import DecoderArguments, LayerArguments, StepArguments
+from engine.torch_runner.native.fused_layer import FusedLayer, LayerFacts
+from engine.torch_runner.native.library import NativeLibrary
+from engine.torch_runner.native.native_attention import NativeAttention
+from engine.torch_runner.packed_batch import PackedBatch
+from engine.torch_runner.paged_hook import PagedHook
+
+KNOWN_MODELS = frozenset({"LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM"})
+"""Classes whose forward is this one: embedding, positions, layers, norm, one linear head."""
+
+
+class NativeDecoder:
+    """Takes the place of the model's forward. Steps of more rows than the kernels take, and passes
+    outside a step of the native attention, run through the modules as before."""
+
+    def __init__(self, network: Any, layers: tuple[FusedLayer, ...], library: NativeLibrary) -> None:
+        self._network = network
+        self._layers = layers
+        self._library = library
+        self._embedding = network.model.embed_tokens.weight
+        self._positions = network.model.rotary_emb
+        self._scratch = _Scratch(layers[0].facts, library.linear_rows, self._embedding)
+        self._pool: KvPool | None = None
+        self._rows = (LayerArguments * len(layers))()
+        self._model = DecoderArguments()
+
+    def __call__(
+        self,
+        input_ids: torch.Tensor,
+        position_ids: torch.Tensor,
+        use_cache: bool = False,
+        logits_to_keep: Any = 0,
+    ) -> CausalLMOutputWithPast:
+        """Like the model's own forward; logits [1, R, vocabulary] come in fp32."""
+        hook = getattr(self._network.model.layers[0].self_attn, HOOK_ATTRIBUTE)
+        if (
+            isinstance(hook, PagedHook)
+            and hook.plan is not None
+            and isinstance(hook.attention, NativeAttention)
+            and isinstance(logits_to_keep, torch.Tensor)
+            and input_ids.shape[1] <= self._library.linear_rows
+        ):
+            logits = self._step(hook.plan.batch, hook.pool, hook.attention, logits_to_keep)
+            return CausalLMOutputWithPast(logits=logits[None])
+        out: CausalLMOutputWithPast = type(self._network).forward(
+            self._network,
+            input_ids=input_ids,
+            position_ids=position_ids,
+            use_cache=use_cache,
+            logits_to_keep=logits_to_keep,
+        )
+        return out
+
+    def _step(
+        self, batch: PackedBatch, pool: KvPool, attention: NativeAttention, wanted: torch.Tensor
+    ) -> torch.Tensor:
+        if pool is not self._pool:
+            self._bind(pool)
+        pieces, tables = attention.tables(batch, len(pool.layers[0].key.slots))
+        x = embedding(batch.input_ids[0], self._embedding)
+        cosine, sine = self._positions(x, batch.position_ids)
+        logits = torch.empty(len(wanted), len(self._embedding))
+        step = StepArguments(
+            x.data_ptr(),
+            *self._scratch.addresses,
+            logits.data_ptr(),
+            cosine.data_ptr(),
+            sine.data_ptr(),
+            batch.write_blocks.data_ptr(),
+            batch.write_offsets.data_ptr(),
+            pieces.ctypes.data,
+            tables.ctypes.data,
+            wanted.data_ptr(),
+            len(x),
+            len(batch.pieces),
+            len(wanted),
+        )
+        self._library.decode(byref(self._model), byref(step))
+        return logits
+
+    def _bind(self, pool: KvPool) -> None:
+        """The model over this pool's memory."""
+        for row, layer, kv in zip(self._rows, self._layers, pool.layers, strict=True):
+            layer.describe(row)
+            row.keys, row.values = kv.key.slots.data_ptr(), kv.value.slots.data_ptr()
+        facts, keys = self._layers[0].facts, pool.layers[0].key
+        self._model = DecoderArguments(
+            addressof(self._rows),
+            self._network.model.norm.weight.data_ptr(),
+            self._network.lm_head.weight.data_ptr(),
+            len(self._layers),
+            facts.hidden,
+            facts.queries,
+            facts.keys,
+            facts.dim,
+            facts.inner,
+            len(self._embedding),
+            pool.layout.block_size,
+            keys.slots.stride(0),
+            self._library.threads,
+            facts.eps,
+            facts.head_eps,
+            facts.scaling,
+        )
+        self._pool = pool
+
+
+class _Scratch:
+    """What one step leaves for the next kernel, allocated once."""
+
+    def __init__(self, facts: LayerFacts, rows: int, like: torch.Tensor) -> None:
+        attended = facts.queries * facts.dim
+        widths = (facts.hidden, attended + 2 * facts.keys * facts.dim, attended, facts.inner)
+        self._kept = [like.new_empty(rows, width) for width in widths]
+        self.addresses = [tensor.data_ptr() for tensor in self._kept]
+
+
+def can_decode(network: Any, library: NativeLibrary) -> bool:
+    """Whether NativeDecoder computes what this model does, its layers being FusedLayer already."""
+    if type(network).__name__ not in KNOWN_MODELS or not library.linear_rows:
+        return False
+    layers = [layer.__dict__.get("forward") for layer in network.model.layers]
+    head, table = network.lm_head, network.model.embed_tokens.weight
+    return (
+        all(isinstance(layer, FusedLayer) for layer in layers)
+        and len({layer.facts for layer in layers}) == 1
+        and head.bias is None
+        and head.weight.shape == table.shape
+        and head.weight.dtype is table.dtype is torch.bfloat16
+        and head.weight.is_contiguous()
+        and network.model.norm.variance_epsilon == layers[0].facts.eps
+    )
