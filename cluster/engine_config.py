@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from cluster.spec import Dtype, SchedulingSpec
+from cluster.spec import Dtype, SchedulingSpec, Weights
 from protocol.errors import InvalidSpec
 from protocol.ids import WorkerIdentity
 from protocol.limits import Limits
@@ -22,6 +22,7 @@ class EngineConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The served name."""
     dtype: Dtype
     device: str
+    weights: Weights
     block_size: int
     kv_bytes: int
     threads: int

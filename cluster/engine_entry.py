@@ -49,6 +49,7 @@ def build_core(config: EngineConfig) -> WorkerCore:
             name=config.name,
             dtype=config.dtype,
             device=config.device,
+            weights=config.weights,
             block_size=config.block_size,
             threads=config.threads,
         )

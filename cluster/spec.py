@@ -18,6 +18,7 @@ DEFAULT_KV_MEMORY = ByteSize(256 << 20)
 DEFAULT_LIMITS = Limits()
 
 Dtype = Literal["auto", "fp32", "bf16"]
+Weights = Literal["model", "int8"]
 DEVICE = r"cpu|cuda(:[0-9]{1,3})?"
 DEVICES = '"cpu", "cuda" or "cuda:N"'
 Count = Annotated[int, Meta(ge=0, le=4096, description="a number of processes", examples=[1])]
@@ -92,6 +93,10 @@ class Spec:
     dtype: Annotated[Dtype, Meta(description="what the model computes in", examples=["auto"])] = "auto"
     device: Annotated[str, Meta(pattern=f"^({DEVICE})$", description=DEVICES, examples=["cuda:0"])] = "cpu"
     """Where workers compute; "cuda" is the first device that a worker sees."""
+    weights: Annotated[
+        Weights, Meta(description="how weights are kept: model (in dtype) or int8", examples=["int8"])
+    ] = "model"
+    """int8: quantised when they are loaded; faster and slightly less exact."""
     block_size: Annotated[int, Meta(ge=1, le=1024, description="tokens in one KV block", examples=[16])] = 16
     kv_memory: Annotated[ByteSize, Meta(description="KV memory of one worker", examples=["256MiB"])] = (
         DEFAULT_KV_MEMORY

@@ -12,7 +12,7 @@ REFUSED = {
     "pipeline_parallel_size": _PARALLEL,
     "lora": "Baton serves no LoRA adapters; merge the adapter into the model folder",
     "lora_adapters": "Baton serves no LoRA adapters; merge the adapter into the model folder",
-    "quantization": "Baton loads no quantised checkpoints; use dtype: bf16",
+    "quantization": "Baton loads no quantised checkpoints; weights: int8 quantises one when it loads",
     "speculative": "Baton does not decode speculatively",
     "speculative_decoding": "Baton does not decode speculatively",
     "draft_model": "Baton does not decode speculatively",

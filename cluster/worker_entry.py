@@ -72,6 +72,7 @@ def engine_command(spec: Spec, pool: PoolSpec, place: WorkerPlace, identity: Wor
         name=spec.name,
         dtype=spec.dtype,
         device=spec.device_of(pool),
+        weights=spec.weights,
         block_size=spec.block_size,
         kv_bytes=int(spec.kv_memory),
         threads=threads,

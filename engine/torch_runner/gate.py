@@ -12,22 +12,35 @@ from engine.torch_runner.layer_probe import probe_layers
 from engine.torch_runner.model_load import LoadedModel
 from engine.torch_runner.native.fusion import fuse
 from engine.torch_runner.native.library import NativeLibrary
+from engine.torch_runner.native.quantise import quantise
 from engine.torch_runner.self_test import eager_logits, self_test
-from protocol.errors import BatonError, UnsupportedModel
+from protocol.errors import BatonError, InvalidSpec, UnsupportedModel
 
 logger = logging.getLogger(__name__)
 
 
 def gate(
-    model: LoadedModel, block_size: int, dtype: str, attention: Attention, native: NativeLibrary | None
+    model: LoadedModel,
+    block_size: int,
+    dtype: str,
+    attention: Attention,
+    native: NativeLibrary | None,
+    weights: str = "model",
 ) -> KvLayout:
     """The KV layout of a model whose layers all use the hook and whose logits are right, with native
-    kernels in it where these are right too. Raises UnsupportedModel, also when the model's code raises."""
+    kernels in it where these are right too. Raises UnsupportedModel, also when the model's code raises,
+    and InvalidSpec if `weights` are to be int8 and cannot be."""
     try:
         layout = KvLayout(probe_layers(model), block_size, dtype)
         expected = eager_logits(model)
+        if weights == "int8":
+            quantise(model, native)
         if native is None or not _fused(model, layout, attention, native, expected):
             self_test(model, layout, attention, expected)
+    except UnsupportedModel as error:
+        if weights == "int8":
+            raise InvalidSpec(f"with weights: int8, {error.message}", param="weights") from error
+        raise
     except BatonError:
         raise
     except Exception as error:

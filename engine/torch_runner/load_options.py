@@ -22,6 +22,8 @@ class LoadOptions:
     """auto, fp32 or bf16."""
     device: str = "cpu"
     """cpu, cuda or cuda:N."""
+    weights: str = "model"
+    """model: in `dtype`; int8: quantised when they are loaded."""
     block_size: int = 16
     """Tokens in a block."""
     max_context: int = 0

@@ -25,6 +25,7 @@ from engine.torch_runner.model_load import LoadedModel, load_model
 from engine.torch_runner.native.library import load_native
 from engine.torch_runner.native.native_attention import NativeAttention
 from engine.torch_runner.sampler import sample
+from engine.torch_runner.weights import check_weights
 from protocol.errors import EngineFailed, InvalidSpec
 from protocol.messages import WIRE_VERSION
 
@@ -74,11 +75,12 @@ class TorchRunner:
         if options.threads:
             torch.set_num_threads(options.threads)
         dtype = choose_dtype(options.dtype, cpu_flags())
+        check_weights(options.weights, dtype)
         folder = open_folder(resolve_model(options.model))
         model = load_model(folder, dtype)
         native = load_native(torch.get_num_threads())
         attention = TorchAttention() if native is None else NativeAttention(native)
-        layout = gate(model, options.block_size, dtype, attention, native)
+        layout = gate(model, options.block_size, dtype, attention, native, options.weights)
         arena = allocate_arena(layout.blocks_in(options.kv_bytes), layout.block_bytes)
         facts = RunnerFacts(
             model=options.name or PurePath(options.model).name,
@@ -86,7 +88,7 @@ class TorchRunner:
             max_context=_max_context(options, model, arena),
             vocabulary=model.facts.vocabulary,
             block_size=options.block_size,
-            fingerprint=_fingerprint(layout, folder.digest()),
+            fingerprint=_fingerprint(layout, options.weights, folder.digest()),
         )
         return cls(model, layout, arena, facts, attention, options.now)
 
@@ -127,7 +129,8 @@ def _max_context(options: LoadOptions, model: LoadedModel, arena: Arena) -> int:
     return min(wanted, model.facts.max_context, fits)
 
 
-def _fingerprint(layout: KvLayout, digest: str) -> str:
-    """sha256 hex of the wire version, the layout and the model's files (config, rope and weights)."""
-    text = f"baton-kv-{WIRE_VERSION}|{layout.describe()}|{digest}"
+def _fingerprint(layout: KvLayout, weights: str, digest: str) -> str:
+    """sha256 hex of the wire version, the layout, the weights' format, which changes the KV that is
+    computed, and the model's files (config, rope and weights)."""
+    text = f"baton-kv-{WIRE_VERSION}|{layout.describe()}|{weights}|{digest}"
     return hashlib.sha256(text.encode()).hexdigest()

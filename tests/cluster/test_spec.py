@@ -52,6 +52,7 @@ served_name: some
 dtype: fp32
 device: cuda
 block_size: 32
+weights: model
 kv_memory: 1.5GiB
 pools:
   prefill: {replicas: 2, cores: [0, 1], threads: 1, resources: {p: 1}, labels: {pool: prefill}}
@@ -108,6 +109,9 @@ def test_misspelt_key_names_the_one_that_was_meant(known: tuple[str, str], data:
         ("pools: [1]", "pools: expected object, got array"),
         ("kv_memory: lots", 'kv_memory: expected bytes such as "256MiB" or "2GB", got \'lots\''),
         ("dtype: fp8", "dtype: invalid enum value 'fp8'; write what the model computes in"),
+        ("weights: int4", "weights: invalid enum value 'int4'; write how weights are kept"),
+        ("{weights: int8, dtype: fp32}", "weights: int8 computes in bf16; write `dtype: bf16`"),
+        ("{weights: int8, device: cuda}", "weights: int8 runs on CPUs only, and pools.prefill is on cuda"),
         ("device: tpu", 'device: .*write "cpu", "cuda" or "cuda:N", for example `device: cuda:0`'),
         ("pools: {decode: {device: 'cuda:'}}", "pools.decode.device: .*for example `device: cuda:1`"),
         ("directory: zookeeper", 'directory: .*write "ray", or the URL of a Redis server'),

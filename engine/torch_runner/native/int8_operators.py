@@ -33,6 +33,11 @@ class Int8Linear:
         n = self.weight.n
         self._output = Output(None if bias is None else bias.data_ptr(), None, None, n, n)
 
+    @property
+    def num_bytes(self) -> int:
+        """Of the weight, scales included."""
+        return self.weight.num_bytes
+
     def __call__(self, x: torch.Tensor, residual: torch.Tensor | None = None) -> torch.Tensor:
         """[..., n] for x [..., k], bf16; `residual` is added after rounding, as the model does."""
         x = x.contiguous()
@@ -64,6 +69,11 @@ class Int8Gate:
         self._arguments = arguments_of(self.weight)
         self._n = len(gate)
         self._output = GatedOutput(None, self._n)
+
+    @property
+    def num_bytes(self) -> int:
+        """Of the weights, scales included."""
+        return self.weight.num_bytes
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """[..., n] for x [..., k], bf16."""

@@ -17,26 +17,24 @@ class Int8Projections:
     def __init__(self, kernels: Int8Kernels) -> None:
         self._kernels = kernels
         self._scratch = Scratch()
-        self.num_bytes = 0
-        """Of all weights made so far."""
 
     def linear(self, *parts: nn.Linear) -> Int8Linear:
         """One kernel for modules that take the same input; their outputs lie one after another."""
         weight = torch.cat([part.weight.detach() for part in parts])
         made = Int8Linear(self._kernels, weight, _joined_bias(parts), self._scratch)
-        self._done(made, parts)
+        _drop_weights(parts)
         return made
 
     def gate(self, gate: nn.Linear, up: nn.Linear) -> Int8Gate:
         """One kernel for both, which have no bias."""
         made = Int8Gate(self._kernels, gate.weight, up.weight, self._scratch)
-        self._done(made, (gate, up))
+        _drop_weights((gate, up))
         return made
 
-    def _done(self, made: Int8Linear | Int8Gate, parts: tuple[nn.Linear, ...]) -> None:
-        self.num_bytes += made.weight.num_bytes
-        for part in parts:
-            part.weight = nn.Parameter(torch.empty(0, dtype=torch.uint8), requires_grad=False)
+
+def _drop_weights(parts: tuple[nn.Linear, ...]) -> None:
+    for part in parts:
+        part.weight = nn.Parameter(torch.empty(0, dtype=torch.uint8), requires_grad=False)
 
 
 def _joined_bias(parts: tuple[nn.Linear, ...]) -> torch.Tensor | None:

@@ -17,6 +17,7 @@ from engine.torch_runner.model_load import LoadedModel
 from engine.torch_runner.native.compiler import built_library
 from engine.torch_runner.native.fused_layer import KNOWN_LAYERS
 from engine.torch_runner.native.int8_kernels import Int8Kernels
+from engine.torch_runner.native.int8_operators import Int8Linear
 from engine.torch_runner.native.int8_projections import Int8Projections
 from engine.torch_runner.native.library import NativeLibrary
 from engine.torch_runner.native.quantised_layer import QuantisedLayer
@@ -25,9 +26,9 @@ from protocol.errors import EngineFailed, InvalidSpec
 SHOWN_NAMES = 2
 
 
-def quantise(model: LoadedModel, library: NativeLibrary | None) -> int:
-    """Bytes of the int8 weights, scales included. Raises InvalidSpec with the reason why this model or
-    this machine cannot have them; the model is of no use then."""
+def quantise(model: LoadedModel, library: NativeLibrary | None) -> None:
+    """From now on the model computes with int8 weights. Raises InvalidSpec with the reason why it cannot,
+    here or at all; the model is of no use then."""
     if library is None:
         raise _refused("it needs the native kernels, which cannot be built here (the log says why)")
     _check_matrices(model)
@@ -42,7 +43,12 @@ def quantise(model: LoadedModel, library: NativeLibrary | None) -> int:
     for module in list(model.network.modules()):
         if type(module) is nn.Linear and module.weight.numel():
             module.__dict__["forward"] = projections.linear(module)
-    return projections.num_bytes
+
+
+def int8_bytes(network: nn.Module) -> int:
+    """Bytes of a quantised model's int8 weights, scales included: what a step reads of them."""
+    forwards = [module.__dict__.get("forward") for module in network.modules()]
+    return sum(one.num_bytes for one in forwards if isinstance(one, QuantisedLayer | Int8Linear))
 
 
 def _check_matrices(model: LoadedModel) -> None:

@@ -50,6 +50,11 @@ class QuantisedLayer:
         rows = self._out(self._attend(self._qkv(self._norm(rows)), *position_embeddings), rows)
         return self._down(self._gate(self._second_norm(rows)), rows)[None]
 
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of the int8 weights."""
+        return sum(one.num_bytes for one in (self._qkv, self._out, self._gate, self._down))
+
     def _attend(self, qkv: torch.Tensor, cosine: torch.Tensor, sine: torch.Tensor) -> torch.Tensor:
         self._rotate(qkv, cosine[0].contiguous(), sine[0].contiguous())
         heads = qkv.view(len(qkv), -1, self._dim).transpose(0, 1)
