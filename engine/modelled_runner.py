@@ -1,7 +1,8 @@
 """The shipped fake of the runner: real blocks, time from a model, tokens that are a hash of the KV read.
 
 KV of a token is a 64-bit cell that chains over all tokens before it. The next token is a digest of
-every cell as it lies in memory, so any foreign, stale or missing block changes the output.
+every cell as it lies in memory, so any foreign, stale or missing block changes the output; where
+penalties need to know the generated tokens, also of these.
 Fidelity: exact (every block is hashed at every step).
 """
 
@@ -124,7 +125,7 @@ def expected_tokens(prompt: Seq[int], sampling: Sampling, count: int, vocabulary
     generated: list[int] = []
     for index in range(count):
         drawn = _draw(
-            np.asarray(cells, dtype=np.uint64).tobytes(), Draw(sampling, index, prompt, ()), vocabulary
+            np.asarray(cells, dtype=np.uint64).tobytes(), Draw(sampling, index, prompt, generated), vocabulary
         )
         generated.append(drawn.token)
         cells.append(chain_cell(cells[-1], drawn.token))
@@ -133,7 +134,8 @@ def expected_tokens(prompt: Seq[int], sampling: Sampling, count: int, vocabulary
 
 def _draw(cells: bytes, draw: Draw, vocabulary: int) -> Sampled:
     salt = b"" if draw.sampling.temperature == 0 else _draw_salt(draw)
-    digest = hashlib.blake2b(cells, digest_size=8, key=salt).digest()
+    history = np.asarray(draw.generated, np.uint64).tobytes() if draw.sampling.counts_history else b""
+    digest = hashlib.blake2b(cells + history, digest_size=8, key=salt).digest()
     token = int.from_bytes(digest, "little") % vocabulary
     logprobs = None if draw.sampling.logprobs is None else TokenLogprobs(-1.0, ((token, -1.0),))
     return Sampled(token, logprobs)

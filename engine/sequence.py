@@ -92,7 +92,7 @@ class Sequence:
     def uncomputed(self) -> int:
         """Tokens that still have to pass through the model and that a step may compute now. A token
         that is being drawn counts, unless it is the last one, or penalties must know it first."""
-        if self.ending or (self.drawing and self.counts_history):
+        if self.ending or (self.drawing and self.request.sampling.counts_history):
             return 0
         return len(self.tokens) + self.drawing - self.planned
 
@@ -100,13 +100,6 @@ class Sequence:
     def ending(self) -> bool:
         """Whether a step in flight draws its last token, whatever that is."""
         return self.drawing > 0 and self.generated + self.drawing >= self.until
-
-    @property
-    def counts_history(self) -> bool:
-        """Whether its next token depends on those generated before other than by the KV."""
-        sampling = self.request.sampling
-        penalties = sampling.presence_penalty or sampling.frequency_penalty
-        return bool(penalties or sampling.repetition_penalty != 1.0)
 
     @property
     def unsettled(self) -> list[BlockId]:
@@ -142,9 +135,9 @@ class Sequence:
             tokens.append(0)
         draw = None
         if end == len(self.tokens) + self.drawing:
-            prompt = self.request.prompt
-            history = self.tokens[len(prompt) :] if self.counts_history else ()
-            draw = Draw(self.request.sampling, self.generated + self.drawing, prompt, history)
+            sampling, prompt = self.request.sampling, self.request.prompt
+            history = self.tokens[len(prompt) :] if sampling.counts_history else ()
+            draw = Draw(sampling, self.generated + self.drawing, prompt, history)
         return Slice(self.key, tokens, self.planned, self.blocks, draw, carry)
 
     def extend_hashes(self) -> None:

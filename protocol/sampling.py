@@ -30,3 +30,9 @@ class Sampling(Struct):
     logit_bias: tuple[tuple[int, float], ...] = ()
     logprobs: int | None = None
     """None: no log-probabilities. k: the chosen token's and those of the k likeliest."""
+
+    @property
+    def counts_history(self) -> bool:
+        """Whether penalties make a token depend on the tokens before it, besides the logits."""
+        penalties = self.presence_penalty or self.frequency_penalty
+        return bool(penalties or self.repetition_penalty != 1.0)

@@ -14,7 +14,12 @@ from protocol.request import Assignment
 from protocol.sampling import Sampling
 from tests.engine.modelled import GREEDY, VOCABULARY, answer, assignment, modelled_engine
 
-SAMPLINGS = (GREEDY, Sampling(seed=3, temperature=1.0), Sampling(seed=4, temperature=1.0, choice=1))
+SAMPLINGS = (
+    GREEDY,
+    Sampling(seed=3, temperature=1.0),
+    Sampling(seed=4, temperature=1.0, choice=1),
+    Sampling(seed=5, temperature=0.0, presence_penalty=0.5),
+)
 FIRST_TURN = (1, 2, 3, 4, 5)
 SHARED = (
     tuple(range(100, 120)),

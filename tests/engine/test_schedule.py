@@ -10,7 +10,7 @@ from engine.schedule import Admission, Schedule, SchedulePolicy, StepOrder, sche
 from engine.sequence import Sequence
 from protocol.ids import AttemptKey, RequestId, TransferId
 from tests.engine.drive import STUCK, Drive
-from tests.engine.load import LOADS, Load
+from tests.engine.load import LOADS, LOADS_AHEAD, Load
 from tests.engine.modelled import admitted, assignment, modelled_engine, run, step
 
 PIN = Owner.pinned(TransferId("t"))
@@ -95,6 +95,23 @@ def test_every_decision_of_a_load_is_sound(load: Load) -> None:
         _is_within_prompt_budget(engine, 3)
         _is_fair(engine, decided)
         _goes_on(engine, decided)
+
+    Drive(load).play(watch)
+
+
+@settings(max_examples=50)
+@given(LOADS_AHEAD)
+def test_every_decision_ahead_is_within_bounds(load: Load) -> None:
+    """Also while a step is in flight the budgets and the number of places hold; who cannot be planned
+    before that step is over takes nothing of them; and deciding changes nothing."""
+
+    def watch(engine: Engine) -> None:
+        before = _everything(engine)
+        decided = _decide(engine)
+        _is_within_bounds(engine, decided)
+        _is_within_prompt_budget(engine, 3)
+        assert not any(chunk.sequence.ending for chunk in decided.chunks)
+        assert _everything(engine) == before
 
     Drive(load).play(watch)
 
