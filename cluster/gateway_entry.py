@@ -22,7 +22,7 @@ from gateway.service import Gateway
 from gateway.text.model_text import load_model_text
 from protocol.clock import Clock, LoopClock
 from protocol.directory import Directory
-from protocol.errors import UnsupportedModel, WorkerLost
+from protocol.errors import DeadlineExceeded, UnsupportedModel, WorkerLost
 from protocol.executor import ThreadExecutor
 from protocol.ids import TransferId
 from protocol.links.grpc import GrpcDialer
@@ -61,7 +61,7 @@ async def build_gateway(spec: Spec, directory: Directory) -> GatewayApp:
     router = LoadRouter(limits.max_reserved_wait_s)
     executor = ThreadExecutor(clock, TEXT_THREADS, TEXT_QUEUE)
     async with clock.deadline(FIRST_WORKER_S):
-        worker = await _first_decoder(directory, clock)
+        worker = await _first_decoder(directory, clock, limits.peer_deadline_s)
     metrics = GatewayMetrics(CollectorRegistry(), spec.name)
     parts = DoorParts(
         generator=Gateway(fleet, router, clock, limits, _new_transfer, metrics.replans.inc),
@@ -89,11 +89,12 @@ def _new_transfer() -> TransferId:
     return TransferId(secrets.token_hex(16))
 
 
-async def _first_decoder(directory: Directory, clock: Clock) -> WorkerRecord:
+async def _first_decoder(directory: Directory, clock: Clock, patience_s: float) -> WorkerRecord:
     while True:
         try:
-            members = await directory.members()
-        except WorkerLost:
+            async with clock.deadline(patience_s):
+                members = await directory.members()
+        except (WorkerLost, DeadlineExceeded):
             members = ()
         for record in members:
             if record.role == "decode":

@@ -6,6 +6,7 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+from gateway.service import Gateway
 from kv_transfer.memory_fabric import MemoryFabric
 from kv_transfer.read_fate import DrawnFates
 from protocol.clock import LoopClock
@@ -38,6 +39,11 @@ class SmallCluster:
         self.nodes = [Node(f"prefill-{i}", "prefill", 0.0, around) for i in range(prefills)]
         self.nodes += [Node(f"decode-{i}", "decode", 0.0, around) for i in range(decodes)]
         self.place = GatewayPlace("gateway-0", random.Random(2), around, self._count)
+
+    @property
+    def gateway(self) -> Gateway:
+        """The one that is there now."""
+        return self.place.gateway
 
     def node(self, name: str) -> Node:
         """One of them."""

@@ -57,11 +57,16 @@ class GatewayPlace:
         if self._fleet is not None:
             await self._fleet.stop()
 
-    async def answer(self, request: Request, leave_after: int | None) -> Outcome:
-        """One client of the gateway that is there now."""
+    @property
+    def gateway(self) -> Gateway:
+        """The one that is there now."""
         if self._gateway is None:
             raise RuntimeError("the place has no gateway yet")
-        client = asyncio.create_task(ask(self._gateway, request, leave_after))
+        return self._gateway
+
+    async def answer(self, request: Request, leave_after: int | None) -> Outcome:
+        """One client of the gateway that is there now."""
+        client = asyncio.create_task(ask(self.gateway, request, leave_after))
         self._clients = [task for task in self._clients if not task.done()] + [client]
         return await client
 
