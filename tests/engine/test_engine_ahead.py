@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections import deque
-
 import pytest
 from hypothesis import given, settings
 
 from engine.owner import Owner, OwnerKind
-from engine.runner import Pending
 from engine.schedule import SchedulePolicy
-from engine.sequence import Sequence, SequenceState
-from engine.step import Step, StepResult
-from engine.step_hook import Progress
+from engine.sequence import SequenceState
+from engine.step import StepResult
 from protocol.errors import EngineFailed
 from protocol.messages import FinishReason
 from protocol.request import Assignment
@@ -20,51 +16,12 @@ from protocol.sampling import Sampling
 from tests.engine.drive import Drive
 from tests.engine.load import LOADS_AHEAD, Load
 from tests.engine.modelled import admitted, answer, assignment, modelled_engine
+from tests.engine.pipeline import Pipeline, generated
 
 
-class Pipeline:
-    """An engine that looks one step ahead, and what it has in flight."""
-
-    def __init__(self, blocks: int, block_size: int = 4, policy: SchedulePolicy | None = None) -> None:
-        self.engine = modelled_engine(blocks, block_size, policy or SchedulePolicy(), lookahead=1)
-        self._flights: deque[tuple[Step, Pending]] = deque()
-
-    def launch(self) -> Step | None:
-        """Plans one more step."""
-        step = self.engine.plan()
-        self.engine.check()
-        if step is not None:
-            self._flights.append((step, self.engine.runner.launch(step)))
-        return step
-
-    def land(self, *, lost: int | None = None) -> list[Progress]:
-        """Commits the oldest; nothing finite comes out of row `lost`."""
-        step, pending = self._flights.popleft()
-        result = pending.result()
-        sampled = tuple(None if row == lost else one for row, one in enumerate(result.sampled))
-        progress = self.engine.commit(step, StepResult(sampled, result.seconds))
-        self.engine.release_ended()
-        self.engine.check()
-        return progress
-
-    def turn(self) -> list[Progress]:
-        """Plans ahead as far as there is something to plan, then commits the oldest step."""
-        while len(self._flights) < 2 and self.launch() is not None:
-            pass
-        return self.land() if self._flights else []
-
-    def finish(self) -> list[Progress]:
-        """Until nothing is left to do; all progress."""
-        told: list[Progress] = []
-        while progress := self.turn():
-            told += progress
-        assert self.engine.pool.available == self.engine.pool.total
-        return told
-
-
-def generated(sequence: Sequence) -> tuple[int, ...]:
-    """Its tokens so far."""
-    return tuple(sequence.tokens[len(sequence.request.prompt) :])
+def pipeline(blocks: int, block_size: int = 4, policy: SchedulePolicy | None = None) -> Pipeline:
+    """An empty engine that looks one step ahead."""
+    return Pipeline(modelled_engine(blocks, block_size, policy or SchedulePolicy(), lookahead=1))
 
 
 @settings(max_examples=300)
@@ -81,7 +38,7 @@ def test_every_request_of_a_load_ends_with_the_right_tokens(load: Load) -> None:
 def test_a_batch_that_decodes_never_lets_the_device_wait() -> None:
     """Up to the last tokens there is a next step before the one in flight is over, and nobody computes
     a row too many: the end at the limit is foreseen."""
-    line = Pipeline(blocks=40)
+    line = pipeline(blocks=40)
     sequences = [admitted(line.engine, assignment(f"r{n}", (n, 1, 2), 6)) for n in range(4)]
     rows = []
     for _ in range(6):
@@ -98,7 +55,7 @@ def test_a_batch_that_decodes_never_lets_the_device_wait() -> None:
 
 def test_a_role_that_stops_after_one_token_gets_no_row_too_many() -> None:
     """`until` is foreseen as well: prefill never computes behind the token that it hands over."""
-    line = Pipeline(blocks=9, policy=SchedulePolicy(max_batch_tokens=4))
+    line = pipeline(blocks=9, policy=SchedulePolicy(max_batch_tokens=4))
     admitted(line.engine, assignment("r", tuple(range(10)), 9), until=1)
     chunks = []
     while (step := line.launch()) is not None:
@@ -111,7 +68,7 @@ def test_a_role_that_stops_after_one_token_gets_no_row_too_many() -> None:
 def test_kv_counts_when_its_step_is_over_and_no_sooner() -> None:
     """While a chunk is in flight nothing of it is computed, findable or publishable, although the next
     one is planned behind it."""
-    line = Pipeline(blocks=9, policy=SchedulePolicy(max_batch_tokens=8))
+    line = pipeline(blocks=9, policy=SchedulePolicy(max_batch_tokens=8))
     sequence = admitted(line.engine, assignment("r", tuple(range(20)), 2))
     line.launch()
     line.launch()
@@ -124,7 +81,7 @@ def test_a_late_stop_token_wastes_one_row() -> None:
     """The row behind it is computed and forgotten: no progress, its block is not found although it is
     full now, and belongs to nobody else before that step is over."""
     whole = answer(assignment("r", (1, 2), 8).request)
-    line = Pipeline(blocks=4)
+    line = pipeline(blocks=4)
     sequence = admitted(line.engine, assignment("r", (1, 2), 8, stop_tokens=(whole[1],)))
     told = [line.turn() for _ in range(2)]
     assert [one.finish for row in told for one in row] == [None, FinishReason.STOP]
@@ -140,7 +97,7 @@ def test_a_late_stop_token_wastes_one_row() -> None:
 def test_what_is_dropped_in_flight_comes_free_when_the_step_is_over() -> None:
     """Blocks that nobody writes come back at once, the others with the step; its token is not told. The
     same attempt may come again meanwhile, and is not mistaken for the old one."""
-    line = Pipeline(blocks=8, policy=SchedulePolicy(max_batch_tokens=8))
+    line = pipeline(blocks=8, policy=SchedulePolicy(max_batch_tokens=8))
     first = admitted(line.engine, assignment("r", tuple(range(14)), 5))
     line.launch()
     line.launch()
@@ -162,7 +119,7 @@ def test_what_is_dropped_in_flight_comes_free_when_the_step_is_over() -> None:
 def test_a_sequence_that_is_preempted_in_flight_says_the_same() -> None:
     """What it had in flight is lost and computed again; whoever took its place waits for the step that
     still writes into its blocks."""
-    line = Pipeline(blocks=8, block_size=2)
+    line = pipeline(blocks=8, block_size=2)
     orders = [assignment(f"r{number}", (number, 1, 2), 10) for number in range(2)]
     old, young = (admitted(line.engine, one) for one in orders)
     fenced = lost = 0
@@ -179,7 +136,7 @@ def test_a_sequence_that_is_preempted_in_flight_says_the_same() -> None:
 
 def test_who_ends_with_the_step_in_flight_is_not_preempted() -> None:
     """A sequence that only waits for its last token gives room by itself: who needs room waits for it."""
-    line = Pipeline(blocks=4, block_size=2)
+    line = pipeline(blocks=4, block_size=2)
     old = admitted(line.engine, assignment("old", (1, 2, 3), 5))
     young = admitted(line.engine, assignment("young", (4, 5, 6), 2))
     line.turn()
@@ -195,7 +152,7 @@ def test_who_ends_with_the_step_in_flight_is_not_preempted() -> None:
 def test_penalties_know_every_token_before_the_next_is_drawn(sampling: Sampling) -> None:
     """Who needs the history is in no step before its last token is known, and takes part in every
     second one beside others."""
-    line = Pipeline(blocks=20)
+    line = pipeline(blocks=20)
     counting = admitted(line.engine, assignment("counting", (1, 2), 6, sampling=sampling))
     other = admitted(line.engine, assignment("other", (1, 2), 12))
     line.launch()
@@ -211,7 +168,7 @@ def test_penalties_know_every_token_before_the_next_is_drawn(sampling: Sampling)
 def test_a_row_that_cannot_be_drawn_takes_the_row_behind_it_along() -> None:
     """The sequence ends with its error; what was carried from the broken row is forgotten, the others
     go on, and nothing of its KV is found."""
-    line = Pipeline(blocks=20)
+    line = pipeline(blocks=20)
     broken, other = (
         admitted(line.engine, assignment(name, prompt, 5))
         for name, prompt in (("broken", tuple(range(9))), ("other", (7, 8, 9)))
@@ -229,7 +186,7 @@ def test_a_row_that_cannot_be_drawn_takes_the_row_behind_it_along() -> None:
 
 def test_no_more_steps_are_in_flight_than_the_runner_allows() -> None:
     """Planning beyond that, or committing out of order, ends the engine: state would be guessed."""
-    line = Pipeline(blocks=20)
+    line = pipeline(blocks=20)
     admitted(line.engine, assignment("r", (1, 2), 9))
     first, second = line.launch(), line.launch()
     assert first is not None and second is not None
@@ -246,7 +203,7 @@ def test_no_more_steps_are_in_flight_than_the_runner_allows() -> None:
 
 def test_who_is_alone_has_no_step_beside_its_own_in_flight() -> None:
     """Until its first token is there, nothing is planned ahead; afterwards everything is as usual."""
-    line = Pipeline(blocks=40, policy=SchedulePolicy(max_batch_tokens=8))
+    line = pipeline(blocks=40, policy=SchedulePolicy(max_batch_tokens=8))
     runs = admitted(line.engine, assignment("runs", (1, 2, 3), 20))
     line.launch()
     one = assignment("alone", tuple(range(20)), 4)
@@ -261,7 +218,7 @@ def test_who_is_alone_has_no_step_beside_its_own_in_flight() -> None:
 
 def test_a_fence_of_a_step_that_is_over_is_found() -> None:
     """Blocks that a step holds which is not in flight are lost ones: the check says so."""
-    line = Pipeline(blocks=8)
+    line = pipeline(blocks=8)
     sequence = admitted(line.engine, assignment("r", (1, 2), 9))
     line.launch()
     line.engine.drop(sequence.key)
