@@ -39,6 +39,7 @@ class WorkerReplica:
         self, spec: Spec, role: str, log_folder: str
     ) -> None:
         keep_replica_on_loopback()
+        self._drain_s = spec.limits.drain_s
         place = WorkerPlace(role, serve.get_replica_context().rank.rank, log_folder)
         try:
             self._worker = build_worker(spec, place, open_directory(spec))
@@ -56,8 +57,10 @@ class WorkerReplica:
         self._worker.health()
 
     async def __del__(self) -> None:
+        """Serve's hook of scale-down, roll-out and shutdown, bounded by graceful_shutdown_timeout_s."""
         if hasattr(self, "_watch"):
             self._watch.cancel()
+            await self._worker.drain(self._drain_s)
             await self._worker.stop(STOP_GRACE_S)
 
     async def _end_with_engine(self) -> None:
@@ -93,8 +96,12 @@ class GatewayReplica:
 
 def build_app(spec: Spec, log_folder: str) -> Application:
     """The application of one cluster. `log_folder`: for the engines' output, on every node."""
+    limits = spec.limits
+    leave_s = limits.drain_s + limits.lease_s + limits.renew_every_s + 2 * STOP_GRACE_S
     workers = [
-        _deployment(WorkerReplica, name, pool.replicas, _actor_options(pool)).bind(spec, role, log_folder)
+        _deployment(WorkerReplica, name, pool.replicas, _actor_options(pool), leave_s).bind(
+            spec, role, log_folder
+        )
         for name, role, pool in (
             (PREFILL, "prefill", spec.pools.prefill),
             (DECODE, "decode", spec.pools.decode),
@@ -103,12 +110,12 @@ def build_app(spec: Spec, log_folder: str) -> Application:
     ]
     ingress = serve.ingress()(GatewayReplica)
     bound = spec.limits.max_open_requests + REQUEST_HEADROOM
-    gateway = _deployment(ingress, GATEWAY, spec.gateway.replicas, {"num_cpus": 0}, bound)
+    gateway = _deployment(ingress, GATEWAY, spec.gateway.replicas, {"num_cpus": 0}, leave_s, bound)
     return gateway.bind(spec, *workers)
 
 
 def _deployment(
-    kind: type, name: str, replicas: int, actor_options: dict[str, Any], ongoing: int = 100
+    kind: type, name: str, replicas: int, actor_options: dict[str, Any], leave_s: float, ongoing: int = 100
 ) -> serve.Deployment:
     return serve.deployment(
         name=name,
@@ -117,7 +124,7 @@ def _deployment(
         max_ongoing_requests=ongoing,
         max_constructor_retry_count=1,  # a model that cannot be loaded once cannot be loaded twice
         health_check_period_s=HEALTH_PERIOD_S,
-        graceful_shutdown_timeout_s=2 * STOP_GRACE_S,
+        graceful_shutdown_timeout_s=leave_s,
         graceful_shutdown_wait_loop_s=0.2,
     )(kind)
 

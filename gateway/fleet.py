@@ -99,11 +99,13 @@ class Fleet:
         self._members = {record.worker: record for record in members}
 
     def _end_former_lives(self) -> None:
-        """A worker that came back has lost all that its former life held: nobody waits for that."""
+        """A worker that came back has lost all that its former life held, and nobody waits for that;
+        unless the former life has said that it leaves, and still finishes what it has."""
         for identity, task in self._keeping.items():
-            record = self._members.get(identity.worker)
+            record, link = self._members.get(identity.worker), self._links.get(identity)
             if record is not None and record.address.identity != identity:
-                task.cancel()
+                if link is None or not link.leaving:
+                    task.cancel()
 
     async def _keep(self, record: WorkerRecord) -> None:
         """Dials while the directory names this life of the worker, more and more slowly as it fails."""

@@ -52,6 +52,11 @@ class WorkerLink:
         return self._dropped
 
     @property
+    def leaving(self) -> bool:
+        """Whether it takes nothing new, and finishes what it has."""
+        return self._leaving
+
+    @property
     def usable(self) -> bool:
         """Whether new work may be sent there: its engine has said how it is, and the worker stays."""
         return self.load is not None and not self._leaving and self._loss is None

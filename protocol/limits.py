@@ -41,6 +41,8 @@ class Limits:
     """Announced deaths of engines that one request outlives: it is rarely the cause."""
     poison_s: float = 600.0
     """A request that ended engines is refused for this long."""
+    drain_s: float = 30.0
+    """A worker that leaves finishes what it has within this time; the rest goes on elsewhere."""
     frozen_s: float = 3.0
     """An engine that says nothing for this long is frozen, unless it has begun a long step."""
     frozen_steps: float = 4.0

@@ -33,6 +33,14 @@ class Stop(Struct, tag=True):
     """End after the current step."""
 
 
+class Drain(Struct, tag=True):
+    """Refuse new work from now on, go on with what is here, and say Drained when nothing is left."""
+
+
+class Drained(Struct, tag=True):
+    """Nothing runs or waits, and nobody has KV to fetch here."""
+
+
 class Begun(Struct, tag=True):
     """The steps that run from now on, sent before they start and only when this changes."""
 
@@ -83,8 +91,8 @@ class Fatal(Struct, tag=True):
     message: str
 
 
-EngineInbox = Inbound | PeerLost | Stop
-EngineOutbox = Outbound | Dial | Begun | Ready | Fatal
+EngineInbox = Inbound | PeerLost | Drain | Stop
+EngineOutbox = Outbound | Dial | Begun | Drained | Ready | Fatal
 
 
 def inbox_codec(max_bytes: int) -> Codec[list[EngineInbox]]:

@@ -83,6 +83,7 @@ ELSEWHERE: dict[tuple[str, str, str], str] = {
     ("worker/worker_server.py", "start", "start"): ARGUMENT,
     ("worker/worker_server.py", "start", "stop"): ARGUMENT,
     ("worker/worker_server.py", "stop", "stop"): ARGUMENT,
+    ("worker/worker_server.py", "drain", "leave"): "Registration puts a deadline around it",
     ("worker/worker_server.py", "stop", "leave"): "Registration puts a deadline around it",
     ("worker/worker_server.py", "stop", "wait"): OUR_SIDE,
     ("worker/worker_server.py", "finished", "wait"): "the life of the worker is this wait",

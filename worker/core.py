@@ -9,8 +9,9 @@ from engine.runner import Pending
 from engine.step import Step, StepResult
 from protocol.ids import WorkerIdentity
 from protocol.limits import Limits
-from protocol.mail import EngineFacts, EngineInbox, EngineOutbox, Inbound, Outbound, PeerId, PeerLost
+from protocol.mail import Drain, EngineFacts, EngineInbox, EngineOutbox, Inbound, Outbound, PeerId, PeerLost
 from protocol.messages import Hello, LoadReport, StepReport, TokenDelta
+from worker.farewell import Farewell
 from worker.role import Role
 from worker.steps_begun import StepsBegun
 
@@ -38,6 +39,7 @@ class WorkerCore:
         self._outbox: list[EngineOutbox] = []
         self._reported_at = float("-inf")
         self._begun = StepsBegun(limits.report_every_s)
+        self._farewell = Farewell()
         self._steps = 0
         self._tokens_per_s = 0.0
         self._idle_polls = 0
@@ -73,6 +75,8 @@ class WorkerCore:
                 self._gateways.pop(mail.peer, None)
                 for role in self._roles:
                     role.peer_lost(mail.peer, now)
+            elif isinstance(mail, Drain):
+                self._farewell.begin()
             elif isinstance(mail, Inbound):
                 self._receive(mail, now)
 
@@ -85,6 +89,8 @@ class WorkerCore:
         if step is not None:
             self._begun.begin(step, self._engine.predict_s(step))
         self._tell_begun(now)
+        if step is None:
+            self._outbox += self._farewell.words(self._engine)
         if step is None and now - self._reported_at >= self._limits.report_every_s:
             self._report((), now)
         return step
@@ -153,6 +159,10 @@ class WorkerCore:
             if mail.frame.role == "gateway":
                 self._gateways[mail.peer] = None
                 self._report((), now, soon=True)
+            return
+        refusal = self._farewell.refusal(mail)
+        if refusal is not None:
+            self._outbox.append(refusal)
             return
         for role in self._roles:
             role.receive(mail, now)

@@ -75,6 +75,11 @@ class Switchboard:
             if link.peer.role == "gateway":
                 self._send(peer, link, frame)
 
+    async def hang_up_gateways(self) -> None:
+        """Ends the link of every gateway; those of readers and sources of KV stay."""
+        gateways = [link for link in self._open.values() if link.peer.role == "gateway"]
+        await asyncio.gather(*map(self._close_link, gateways))
+
     def refuse(self) -> None:
         """Takes no new links from now on."""
         self._refusing = True

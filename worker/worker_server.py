@@ -10,7 +10,7 @@ from protocol.directory import Directory
 from protocol.errors import BatonError, DeadlineExceeded, EngineFailed, WorkerLost, error_from_code
 from protocol.limits import Limits
 from protocol.links.link import Dialer, LinkServer
-from protocol.mail import Begun, Dial, EngineFacts, EngineOutbox, Fatal, Outbound
+from protocol.mail import Begun, Dial, Drain, Drained, EngineFacts, EngineOutbox, Fatal, Outbound
 from protocol.messages import Died, Leaving, WorkerAddress, WorkerRecord
 from worker.engine_host import EngineHost
 from worker.engine_watch import EngineWatch
@@ -48,6 +48,7 @@ class WorkerServer:
         self._stopping = False
         self._watch = EngineWatch(host, clock, limits)
         self._failure: BatonError | None = None
+        self._drained = asyncio.Event()
         self._finished = asyncio.Event()
 
     async def start(self, deadline_s: float) -> WorkerRecord:
@@ -79,6 +80,24 @@ class WorkerServer:
         if self._failure is not None:
             raise self._failure
 
+    async def drain(self, finish_s: float) -> None:
+        """Leaves so that nobody notices: out of the directory, new work is refused, what is here is
+        finished within `finish_s`. What is left then is handed over: its gateways plan it again. KV that
+        a reader may still want is kept until it is read or its lease has lapsed. To be followed by
+        `stop`; doing it twice is harmless. The engine may die meanwhile: that ends it as well."""
+        if self._registration is None or self._finished.is_set():
+            return
+        self._switchboard.tell_gateways(Leaving())
+        try:
+            self._host.post(Drain())
+        except WorkerLost:
+            return
+        await self._registration.leave()
+        await self._clock.sleep(self._limits.report_every_s)  # who has not heard yet is still answered
+        if not await self._drained_within(finish_s):
+            await self._switchboard.hang_up_gateways()
+            await self._drained_within(self._limits.lease_s + self._limits.renew_every_s)
+
     async def stop(self, grace_s: float) -> None:
         """Leaves the directory, refuses new links, lets the engine end its step, closes all.
         Attempts that are still running are lost to their gateways, which plan them again."""
@@ -92,6 +111,14 @@ class WorkerServer:
             await self._registration.leave()
         await self._host.stop(grace_s)
         await self._finished.wait()
+
+    async def _drained_within(self, seconds: float) -> bool:
+        try:
+            async with self._clock.deadline(seconds):
+                await self._drained.wait()
+        except DeadlineExceeded:
+            return False
+        return True
 
     async def _live(self, registration: Registration) -> None:
         """From the start of the engine to its end, and then the end of all else."""
@@ -125,6 +152,8 @@ class WorkerServer:
             self._switchboard.dial(mail)
         elif isinstance(mail, Begun):
             self._watch.begun(mail)
+        elif isinstance(mail, Drained):
+            self._drained.set()
         elif isinstance(mail, Fatal):
             raise error_from_code(mail.code, mail.message)
 
@@ -136,6 +165,7 @@ class WorkerServer:
             await registration.leave()
             await self._host.stop(0.0)
         finally:
+            self._drained.set()
             self._finished.set()
 
     async def _stop_links(self) -> None:

@@ -18,7 +18,9 @@ from protocol.request import Request
 from protocol.sampling import Sampling
 from protocol.virtual_loop import run_virtual
 from tests.simulation.client import Outcome
-from tests.simulation.node import VOCABULARY, Node, Surroundings
+from tests.simulation.life import Surroundings
+from tests.simulation.node import Node
+from tests.simulation.poison import VOCABULARY
 from tests.simulation.place import GatewayPlace
 from tests.simulation.profile import Profile
 

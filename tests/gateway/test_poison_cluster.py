@@ -11,7 +11,7 @@ from engine.step import Step
 from protocol.errors import Quarantined
 from tests.gateway.small_cluster import SmallCluster, play, prompts
 from tests.simulation.client import Outcome
-from tests.simulation.node import VOCABULARY
+from tests.simulation.poison import VOCABULARY
 
 POISON_TOKEN = VOCABULARY + 2
 
