@@ -86,7 +86,9 @@ class BlockTable:
             self._keys.reshape(-1)[cells] = keys[first]
             self._values.reshape(-1)[cells] = value
             self.touch(cells)
-            keys = np.delete(keys, first)
+            left = np.ones(len(keys), np.bool_)
+            left[first] = False
+            keys = keys[left]
         return np.concatenate(taken)
 
     def sweep(self, void: npt.NDArray[np.bool_]) -> Values:

@@ -60,6 +60,10 @@ class HolderSets:
         ]
         return np.array(moved, np.uint32)[place]
 
+    def alone(self, slot: int, tier: Tier, blocks: int) -> int:
+        """The set of one worker, for this many more blocks; NOBODY if there is no room for it."""
+        return self._moved(NOBODY, slot, tier, blocks)
+
     def release(self, numbers: Values) -> None:
         """One block less for each of these."""
         distinct, counts = np.unique(numbers, return_counts=True)

@@ -72,7 +72,9 @@ class PrefixIndex:
         which, cells = self._table.find(keys)
         self._table.write(cells, self._sets.changed(self._table.values(cells), slot, tier))
         self._table.touch(cells)
-        self._add(np.delete(keys, which), slot, tier)
+        missing = np.ones(len(keys), np.bool_)
+        missing[which] = False
+        self._add(keys[missing], slot, tier)
 
     def evict(self, worker: WorkerIdentity, keys: Keys) -> None:
         """The worker holds these blocks no longer."""
@@ -100,6 +102,6 @@ class PrefixIndex:
         """Keys that are not in the table."""
         if not len(keys):
             return
-        alone = int(self._sets.changed(np.full(len(keys), NOBODY, np.uint32), slot, tier)[0])
+        alone = self._sets.alone(slot, tier, len(keys))
         if alone != NOBODY:
             self._sets.release(self._table.insert(keys, alone, self._sets.void))
