@@ -123,7 +123,8 @@ class Engine:
         if not slices:
             return None
         step = Step(tuple(slices))
-        self._in_flight.depart(step, [part.sequence for part in (*decided.chunks, *decided.admitted)])
+        continued = [chunk.sequence for chunk in decided.chunks]
+        self._in_flight.depart(step, continued + [admission.sequence for admission in decided.admitted])
         return step
 
     def predict_s(self, step: Step) -> float | None:

@@ -173,6 +173,19 @@ def test_prefix_that_many_transfers_pin_is_held_once() -> None:
     assert pool.held(OwnerKind.PINNED, OwnerKind.REQUEST) == 2
 
 
+def test_what_nobody_holds_cannot_be_shared() -> None:
+    """A free block has no content to keep; nothing changes for the others either."""
+    pool = _pool(4)
+    held = pool.take(A, (), 1)
+    free = [block for block in range(4) if block not in held]
+    with pytest.raises(EngineFailed):
+        pool.share(B, [*held, BlockId(free[0])])
+    assert (pool.held_by(B), pool.refs(held[0])) == ((), 1)
+    pool.share(B, held)
+    pool.give_back(A)
+    assert (pool.held_by(B), pool.available) == (tuple(held), 3)
+
+
 def test_generation_is_bumped_in_memory_that_others_read() -> None:
     """Readers see the new number in the array itself, before the new owner has the block."""
     generations = np.zeros(1, dtype=np.int64)

@@ -16,7 +16,7 @@ from protocol.ids import AttemptKey, BlockHash, BlockId, RequestId, TransferId
 TOTAL = 8
 REQUESTS = [Owner.request(AttemptKey(RequestId(name), 0)) for name in "ab"]
 TRANSFERS = [kind(TransferId("t")) for kind in (Owner.pinned, Owner.dest, Owner.quarantine)]
-OWNERS = st.sampled_from([*REQUESTS, *TRANSFERS, Owner.pinned(TransferId("u"))])
+OWNERS = st.sampled_from([*REQUESTS, *TRANSFERS, Owner.pinned(TransferId("u")), Owner.fenced(1)])
 CHAIN = tuple(BlockHash(bytes([number])) for number in range(6))
 
 
@@ -82,6 +82,15 @@ class PoolModel(RuleBasedStateMachine):
         for block in self.pool.match([content]):
             self.pool.retract(block)
         assert self.pool.match([content]) == []
+
+    @precondition(lambda self: self.held)
+    @rule(data=st.data(), owner=OWNERS)
+    def share(self, data: st.DataObject, owner: Owner) -> None:
+        """Some of what one owner holds gets one more holder, and keeps its content."""
+        holder = data.draw(st.sampled_from(list(self.held)))
+        blocks = data.draw(st.lists(st.sampled_from(list(self.held[holder])), unique=True, min_size=1))
+        self.pool.share(owner, blocks)
+        self.given(owner, blocks)
 
     @rule(old=OWNERS, new=OWNERS)
     def rename(self, old: Owner, new: Owner) -> None:
