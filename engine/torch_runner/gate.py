@@ -34,13 +34,9 @@ def gate(
         layout = KvLayout(probe_layers(model), block_size, dtype)
         expected = eager_logits(model)
         if weights == "int8":
-            quantise(model, native)
-        if native is None or not _fused(model, layout, attention, native, expected):
+            _quantised(model, layout, attention, native, expected)
+        elif native is None or not _fused(model, layout, attention, native, expected):
             self_test(model, layout, attention, expected)
-    except UnsupportedModel as error:
-        if weights == "int8":
-            raise InvalidSpec(f"with weights: int8, {error.message}", param="weights") from error
-        raise
     except BatonError:
         raise
     except Exception as error:
@@ -59,11 +55,31 @@ def _fused(
     """Whether the model is right with native kernels in the place of its modules; if not, they go."""
     fused = fuse(model, native)
     try:
-        if probe_layers(model) != layout.layers:
-            raise UnsupportedModel("its layers call attention otherwise than before")
-        self_test(model, layout, attention, expected)
+        _check(model, layout, attention, expected)
     except Exception as error:
         fused.undo()
         logger.warning("this model runs without fused kernels, which do not suit it: %s", error)
         return False
     return True
+
+
+def _check(model: LoadedModel, layout: KvLayout, attention: Attention, expected: torch.Tensor) -> None:
+    """Raises UnsupportedModel unless the model is right with what was put in the place of its modules."""
+    if probe_layers(model) != layout.layers:
+        raise UnsupportedModel("its layers call attention otherwise than before")
+    self_test(model, layout, attention, expected)
+
+
+def _quantised(
+    model: LoadedModel,
+    layout: KvLayout,
+    attention: Attention,
+    native: NativeLibrary | None,
+    expected: torch.Tensor,
+) -> None:
+    """From here on with int8 weights, if these are near enough; what they replace is gone."""
+    quantise(model, native)
+    try:
+        _check(model, layout, attention, expected)
+    except UnsupportedModel as error:
+        raise InvalidSpec(f"with weights: int8, {error.message}", param="weights") from error

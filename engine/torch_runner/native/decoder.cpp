@@ -3,21 +3,30 @@
 #include "attention.h"
 #include "crew.h"
 #include "linear.h"
+#include "linear_int8.h"
 #include "rows.h"
 
 namespace baton {
 
-// One layer's weights, and where its KV lies.
+// One layer's weights, and where its KV lies. A matrix M is `const bf16*` or `const int8::Weight*`.
+template <class M>
 struct Layer {
-    const bf16 *norm, *qkv, *qkv_bias, *query_norm, *key_norm;  // biases and norms of heads may be null
-    const bf16 *out, *out_bias, *second_norm, *gate, *up, *down;
+    const bf16* norm;
+    M qkv;
+    const bf16 *qkv_bias, *query_norm, *key_norm;  // biases and norms of heads may be null
+    M out;
+    const bf16 *out_bias, *second_norm;
+    M gate, up;  // in int8 both lie in `gate`
+    M down;
     bf16 *keys, *values;  // in block 0
     int64_t window;       // 0: none
 };
 
+template <class M>
 struct Decoder {
-    const Layer* layers;
-    const bf16 *norm, *head;
+    const Layer<M>* layers;
+    const bf16* norm;
+    M head;
     int64_t num_layers, hidden, heads, kv_heads, dim, inner, vocabulary, block_size, block_step, threads;
     float eps, head_eps, scale;
 };
@@ -31,44 +40,42 @@ struct DecoderStep {
     const Piece* pieces;
     const int64_t *tables, *wanted;
     int64_t rows, num_pieces, num_wanted;
+    char* memory;  // for the rows of the widest matrix in int8
 };
 
 #if BATON_BF16
 
-constexpr int64_t PHASES = 8;  // of a layer, at most
+constexpr int64_t PHASES = 13;  // of a layer, at most; of the logits 3
 
+template <class M>
 class Pass {
-    const Decoder& model_;
+    const Decoder<M>& model_;
     const DecoderStep& step_;
     Crew crew_;
     Tile<bf16, Pairs> tile_;
     const int64_t row_;  // items of a row of qkv
 
   public:
-    Pass(const Decoder& model, const DecoderStep& step, Phase* phases)
+    Pass(const Decoder<M>& model, const DecoderStep& step, Phase* phases)
         : model_(model), step_(step), crew_(phases), row_((model.heads + 2 * model.kv_heads) * model.dim) {}
 
-    void layer(const Layer& layer, const Call& call, const Units& units, float* left) {
+    void layer(const Layer<M>& layer, const Call& call, const Units& units, float* left) {
         const DecoderStep& s = step_;
         norm(layer.norm, nullptr, s.rows);
-        linear(s.normed, model_.hidden, {layer.qkv, layer.qkv_bias, nullptr, s.qkv, row_, row_});
+        linear(s.normed, model_.hidden, layer.qkv, layer.qkv_bias, nullptr, s.qkv, row_);
         heads(layer);
         crew_.run(units.count(), [&](int64_t u) { units.run(call, tile_, u, left); });
         if (units.merges())
             crew_.run(units.merges(), [&](int64_t u) { units.merge<bf16, Pairs>(call, u, left); });
-        linear(s.attended, model_.heads * model_.dim,
-               {layer.out, layer.out_bias, s.x, s.x, model_.hidden, model_.hidden});
+        linear(s.attended, model_.heads * model_.dim, layer.out, layer.out_bias, s.x, s.x, model_.hidden);
         norm(layer.second_norm, nullptr, s.rows);
-        gated(layer);
-        linear(s.gated, model_.inner, {layer.down, nullptr, s.x, s.x, model_.hidden, model_.hidden});
+        gated(layer.gate, layer.up);
+        linear(s.gated, model_.inner, layer.down, nullptr, s.x, s.x, model_.hidden);
     }
 
     void logits() {
         norm(model_.norm, step_.wanted, step_.num_wanted);
-        const Rows in{step_.normed, model_.hidden, step_.num_wanted, model_.hidden};
-        spread(model_.vocabulary, ROWS, [&](int64_t from, int64_t to) {
-            logits_unit(in, model_.head, step_.logits, model_.vocabulary, from, to);
-        });
+        logits(model_.head);
     }
 
   private:
@@ -88,20 +95,54 @@ class Pass {
         });
     }
 
-    void linear(const bf16* x, int64_t k, const Segment& segment) {
+    void linear(const bf16* x, int64_t k, const bf16* weight, const bf16* bias, const bf16* residual, bf16* out,
+                int64_t n) {
         const Rows in{x, k, step_.rows, k};
-        spread(segment.n, ROWS, [&](int64_t from, int64_t to) { segment_unit(in, segment, from, to); });
+        const Segment segment{weight, bias, residual, out, n, n};
+        spread(n, ROWS, [&](int64_t from, int64_t to) { segment_unit(in, segment, from, to); });
     }
 
-    void gated(const Layer& layer) {
+    void gated(const bf16* gate, const bf16* up) {
         const Rows in{step_.normed, model_.hidden, step_.rows, model_.hidden};
         spread(model_.inner, 2, [&](int64_t from, int64_t to) {
-            gated_unit(in, layer.gate, layer.up, step_.gated, model_.inner, from, to);
+            gated_unit(in, gate, up, step_.gated, model_.inner, from, to);
         });
     }
 
+    void logits(const bf16* head) {
+        const Rows in{step_.normed, model_.hidden, step_.num_wanted, model_.hidden};
+        spread(model_.vocabulary, ROWS, [&](int64_t from, int64_t to) {
+            logits_unit(in, head, step_.logits, model_.vocabulary, from, to);
+        });
+    }
+
+#if BATON_INT8
+    void linear(const bf16* x, int64_t, const int8::Weight* weight, const bf16* bias, const bf16* residual,
+                bf16* out, int64_t n) {
+        panels(x, step_.rows, *weight, int8::Output{bias, residual, out, n, n});
+    }
+
+    void gated(const int8::Weight* both, const int8::Weight*) {
+        panels(step_.normed, step_.rows, *both, int8::GatedOutput{step_.gated, model_.inner});
+    }
+
+    void logits(const int8::Weight* head) {
+        panels(step_.normed, step_.num_wanted, *head, int8::Logits{step_.logits, model_.vocabulary});
+    }
+
+    // Two phases: rows of x become int8, then they are multiplied.
+    template <class To>
+    void panels(const bf16* x, int64_t rows, const int8::Weight& w, const To& output) {
+        const int8::Rows in(step_.memory, rows, w.k);
+        crew_.run(rows, [&](int64_t row) { int8::quantise_row(x + row * w.k, w.k, in, row); });
+        spread(w.panels(), 1, [&](int64_t from, int64_t to) {
+            for (int64_t index = from; index < to; ++index) int8::panel(w, index, in, output);
+        });
+    }
+#endif
+
     // Norms and positions of queries and keys; keys and values go to their slots.
-    void heads(const Layer& layer) {
+    void heads(const Layer<M>& layer) {
         const int64_t group = model_.heads / model_.kv_heads, dim = model_.dim;
         crew_.run(step_.rows * model_.kv_heads, [&](int64_t u) {
             const int64_t row = u / model_.kv_heads, head = u % model_.kv_heads;
@@ -123,7 +164,8 @@ class Pass {
     }
 };
 
-Call call_of(const Decoder& model, const DecoderStep& step, const Layer& layer) {
+template <class M>
+Call call_of(const Decoder<M>& model, const DecoderStep& step, const Layer<M>& layer) {
     const int64_t row = (model.heads + 2 * model.kv_heads) * model.dim, group = model.heads / model.kv_heads;
     return {step.qkv,   layer.keys,    layer.values,     step.attended,    nullptr,        step.pieces,
             step.tables, step.num_pieces, model.dim,     row,              model.block_step, model.block_size,
@@ -131,14 +173,8 @@ Call call_of(const Decoder& model, const DecoderStep& step, const Layer& layer) 
             model.scale, 0.0f};
 }
 
-#endif
-
-}  // namespace baton
-
-#if BATON_BF16
-
-extern "C" void baton_decode(const baton::Decoder* model, const baton::DecoderStep* step) {
-    using namespace baton;
+template <class M>
+void decode(const Decoder<M>* model, const DecoderStep* step) {
     std::vector<Call> calls;
     std::vector<std::unique_ptr<Units>> kinds;  // one for each window there is
     std::vector<const Units*> units;
@@ -152,13 +188,28 @@ extern "C" void baton_decode(const baton::Decoder* model, const baton::DecoderSt
         floats = std::max(floats, units[l]->floats());
     }
     std::vector<float> left(floats);
-    std::vector<Phase> phases(model->num_layers * PHASES + 2);
+    std::vector<Phase> phases(model->num_layers * PHASES + 3);
 #pragma omp parallel num_threads(model->threads)
     {
-        Pass pass(*model, *step, phases.data());
+        Pass<M> pass(*model, *step, phases.data());
         for (int64_t l = 0; l < model->num_layers; ++l) pass.layer(model->layers[l], calls[l], *units[l], left.data());
         if (step->num_wanted) pass.logits();
     }
 }
 
+#endif
+
+}  // namespace baton
+
+#if BATON_BF16
+extern "C" void baton_decode(const baton::Decoder<const baton::bf16*>* model, const baton::DecoderStep* step) {
+    baton::decode(model, step);
+}
+#endif
+
+#if BATON_INT8
+extern "C" void baton_decode_int8(const baton::Decoder<const baton::int8::Weight*>* model,
+                                  const baton::DecoderStep* step) {
+    baton::decode(model, step);
+}
 #endif

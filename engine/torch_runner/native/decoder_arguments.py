@@ -33,4 +33,5 @@ class StepArguments(Structure):
         *((name, c_void_p) for name in ("x", "normed", "qkv", "attended", "gated", "logits", "cosine")),
         *((name, c_void_p) for name in ("sine", "blocks", "offsets", "pieces", "tables", "wanted")),
         *((name, c_int64) for name in ("rows", "num_pieces", "num_wanted")),
+        ("memory", c_void_p),
     ]

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
 
 from engine.torch_runner.attention_call import AttentionCall
 from engine.torch_runner.attention_hook import HOOK_ATTRIBUTE
 from engine.torch_runner.native.decoder_arguments import LayerArguments
 from engine.torch_runner.native.library import NativeLibrary
-from engine.torch_runner.native.operators import NativeGate, NativeLinear, NativeNorm, NativeRotation
+from engine.torch_runner.native.operators import NativeNorm, NativeRotation
+from engine.torch_runner.native.projections import Projections
 
 KNOWN_LAYERS = frozenset(
     {"LlamaDecoderLayer", "MistralDecoderLayer", "Qwen2DecoderLayer", "Qwen3DecoderLayer"}
@@ -38,26 +38,28 @@ class LayerFacts:
 class FusedLayer:
     """Takes the place of a decoder layer's forward."""
 
-    def __init__(self, layer: Any, library: NativeLibrary, window: int | None) -> None:
-        attention = layer.self_attn
+    def __init__(
+        self, layer: Any, library: NativeLibrary, projections: Projections, window: int | None
+    ) -> None:
+        attention, mlp = layer.self_attn, layer.mlp
         self._attention = attention
         self._window = window
         self._dim = int(attention.head_dim)
-        projections = (attention.q_proj, attention.k_proj, attention.v_proj)
-        self._heads = tuple(part.out_features // self._dim for part in projections)
+        parts = (attention.q_proj, attention.k_proj, attention.v_proj)
+        self._heads = tuple(part.out_features // self._dim for part in parts)
         norms = [getattr(attention, name, None) for name in ("q_norm", "k_norm")]
         weights = tuple(None if norm is None else norm.weight for norm in norms)
         eps = 0.0 if norms[0] is None else norms[0].variance_epsilon
         self._rotate = NativeRotation(library, self._heads[:2], weights, self._dim, eps)
         self._head_eps = eps
-        self._qkv = NativeLinear(library, joined_weight(*projections), _joined_bias(projections))
-        self._out = NativeLinear(library, attention.o_proj.weight, attention.o_proj.bias)
+        self._qkv = projections.linear(*parts)
+        self._out = projections.linear(attention.o_proj)
         self._norm, self._second_norm = (
             NativeNorm(library, norm.weight, norm.variance_epsilon)
             for norm in (layer.input_layernorm, layer.post_attention_layernorm)
         )
-        self._gate = NativeGate(library, joined_weight(layer.mlp.gate_proj, layer.mlp.up_proj))
-        self._down = NativeLinear(library, layer.mlp.down_proj.weight, None)
+        self._gate = projections.gate(mlp.gate_proj, mlp.up_proj)
+        self._down = projections.linear(mlp.down_proj)
 
     def __call__(
         self,
@@ -74,7 +76,7 @@ class FusedLayer:
     @property
     def facts(self) -> LayerFacts:
         """Sizes and constants."""
-        inner, hidden = self._gate.gate.shape
+        inner, hidden = self._gate.shape
         return LayerFacts(
             hidden=hidden,
             queries=self._heads[0],
@@ -86,15 +88,20 @@ class FusedLayer:
             scaling=self._attention.scaling,
         )
 
+    @property
+    def num_bytes(self) -> int:
+        """Of its matrices."""
+        return sum(one.num_bytes for one in (self._qkv, self._out, self._gate, self._down))
+
     def describe(self, row: LayerArguments) -> None:
         """Writes down where this layer's weights lie; the KV's place is left open."""
         query_norm, key_norm = self._rotate.weights
         row.norm, row.second_norm = _at(self._norm.weight), _at(self._second_norm.weight)
-        row.qkv, row.qkv_bias = _at(self._qkv.weight), _at(self._qkv.bias)
+        row.qkv, row.qkv_bias = self._qkv.address, _at(self._qkv.bias)
         row.query_norm, row.key_norm = _at(query_norm), _at(key_norm)
-        row.out, row.out_bias = _at(self._out.weight), _at(self._out.bias)
-        row.gate, row.up = _at(self._gate.gate), _at(self._gate.up)
-        row.down, row.window = _at(self._down.weight), self._window or 0
+        row.out, row.out_bias = self._out.address, _at(self._out.bias)
+        row.gate, row.up = self._gate.addresses
+        row.down, row.window = self._down.address, self._window or 0
 
     def _attend(self, qkv: torch.Tensor, cosine: torch.Tensor, sine: torch.Tensor) -> torch.Tensor:
         self._rotate(qkv, cosine[0].contiguous(), sine[0].contiguous())
@@ -116,16 +123,3 @@ class FusedLayer:
 
 def _at(tensor: torch.Tensor | None) -> int | None:
     return None if tensor is None else tensor.data_ptr()
-
-
-def joined_weight(*parts: nn.Linear) -> torch.Tensor:
-    """[sum of n, k]: one memory for all, of which each part's own weight becomes a view."""
-    joined = torch.cat([part.weight.detach() for part in parts])
-    for part, rows in zip(parts, joined.split([part.out_features for part in parts]), strict=True):
-        part.weight = nn.Parameter(rows, requires_grad=False)
-    return joined
-
-
-def _joined_bias(parts: tuple[nn.Linear, ...]) -> torch.Tensor | None:
-    biases = [part.bias for part in parts if part.bias is not None]
-    return torch.cat([bias.detach() for bias in biases]) if len(biases) == len(parts) else None

@@ -14,10 +14,11 @@ import torch
 from torch import nn
 
 from engine.torch_runner.model_load import LoadedModel
-from engine.torch_runner.native.fused_layer import KNOWN_LAYERS, FusedLayer, joined_weight
+from engine.torch_runner.native.fused_layer import KNOWN_LAYERS, FusedLayer
 from engine.torch_runner.native.library import NativeLibrary
 from engine.torch_runner.native.native_decoder import NativeDecoder, can_decode
-from engine.torch_runner.native.operators import NativeGate, NativeLinear, NativeNorm
+from engine.torch_runner.native.operators import NativeNorm
+from engine.torch_runner.native.projections import NativeProjections, Projections
 
 Forward = Callable[..., torch.Tensor]
 TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 0.02}
@@ -45,44 +46,53 @@ class FusedModules:
         self._modules.clear()
 
 
-def fuse(model: LoadedModel, library: NativeLibrary) -> FusedModules:
-    """Replaces what the kernels can do: layers of a known family, norms, gated MLPs, linears."""
+def fuse(model: LoadedModel, library: NativeLibrary, projections: Projections | None = None) -> FusedModules:
+    """Replaces what the kernels can do: layers of a known family, norms, gated MLPs, linears; these with
+    the weights as they are unless `projections` says otherwise."""
+    if projections is None and library.linear_rows:
+        projections = NativeProjections(library)
     fused = FusedModules()
     inside: set[nn.Module] = set()
     for module in model.network.modules():
         if module in inside:
             continue
-        forward = _replacement(module, model, library)
+        forward = _replacement(module, model, library, projections)
         if forward is not None:
             inside.update(module.modules())
             fused.put(module, forward)
-    if can_decode(model.network, library):
+    if projections is not None and can_decode(model.network, library):
         layers = tuple(layer.__dict__["forward"] for layer in model.network.model.layers)
-        fused.put(model.network, NativeDecoder(model.network, layers, library))
+        fused.put(model.network, NativeDecoder(model.network, layers, library, projections.decode))
     return fused
 
 
-def _replacement(module: Any, model: LoadedModel, library: NativeLibrary) -> Forward | None:
+def _replacement(
+    module: Any, model: LoadedModel, library: NativeLibrary, projections: Projections | None
+) -> Forward | None:
     if _is_norm(module):
         norm = NativeNorm(library, module.weight, _epsilon(module))
         return norm if _agrees(module, norm, module.weight.numel()) else None
-    if not library.linear_rows:
+    if projections is None:
         return None
     if type(module).__name__ in KNOWN_LAYERS and all(_is_plain(one) for one in _linears(module)):
         if _is_gated(module.mlp) and _is_silu(module.mlp.act_fn):
-            return FusedLayer(module, library, model.facts.windows[module.self_attn.layer_idx])
+            return FusedLayer(module, library, projections, model.facts.windows[module.self_attn.layer_idx])
     elif _is_gated(module) and _is_silu(module.act_fn):
-        mlp = _gated(module, library)
-        return mlp if _agrees(module, mlp, module.gate_proj.in_features) else None
+        if _agrees(module, _gated_formula(module), module.gate_proj.in_features):
+            return _gated(module, projections)
     elif _is_plain(module):
-        return NativeLinear(library, module.weight, module.bias)
+        return projections.linear(module)
     return None
 
 
-def _gated(module: Any, library: NativeLibrary) -> Forward:
-    gate = NativeGate(library, joined_weight(module.gate_proj, module.up_proj))
-    down = NativeLinear(library, module.down_proj.weight, module.down_proj.bias)
+def _gated(module: Any, projections: Projections) -> Forward:
+    gate = projections.gate(module.gate_proj, module.up_proj)
+    down = projections.linear(module.down_proj)
     return lambda x: down(gate(x))
+
+
+def _gated_formula(module: Any) -> Forward:
+    return lambda x: module.down_proj(nn.functional.silu(module.gate_proj(x)) * module.up_proj(x))
 
 
 def _linears(module: nn.Module) -> Iterator[nn.Module]:

@@ -51,3 +51,5 @@ class Int8Kernels:
         self.linear.restype = None
         self.gated = loaded.baton_gated_int8
         self.gated.argtypes, self.gated.restype = self.linear.argtypes, None
+        self.decode = loaded.baton_decode_int8
+        self.decode.argtypes, self.decode.restype = [pointer, pointer], None

@@ -27,11 +27,16 @@ class Int8Linear:
         """weight [n, k] and bias [n] in bf16; the weight is not kept. `scratch` may be shared."""
         self._kernels = kernels
         self._scratch = scratch
-        self._bias = bias
+        self.bias = bias
         self.weight = quantised(weight)
         self._arguments = arguments_of(self.weight)
         n = self.weight.n
         self._output = Output(None if bias is None else bias.data_ptr(), None, None, n, n)
+
+    @property
+    def address(self) -> int:
+        """Of what the kernels take for a weight."""
+        return addressof(self._arguments)
 
     @property
     def num_bytes(self) -> int:
@@ -71,6 +76,16 @@ class Int8Gate:
         self._output = GatedOutput(None, self._n)
 
     @property
+    def addresses(self) -> tuple[int, None]:
+        """Of what the kernels take for both weights, which lie in one."""
+        return addressof(self._arguments), None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """[n, k] of each."""
+        return self._n, self.weight.k
+
+    @property
     def num_bytes(self) -> int:
         """Of the weights, scales included."""
         return self.weight.num_bytes
@@ -101,4 +116,9 @@ def arguments_of(weight: Int8Weight) -> WeightArguments:
 
 def memory_for(rows: int, k: int, scratch: Scratch) -> int:
     """Where the rows of x are put as int8; valid until the next call."""
-    return scratch.take(rows, -(-k // GROUP) * PER_GROUP, torch.uint8).data_ptr()
+    return scratch.take(rows, row_bytes(k), torch.uint8).data_ptr()
+
+
+def row_bytes(k: int) -> int:
+    """What a row of x takes as int8."""
+    return -(-k // GROUP) * PER_GROUP

@@ -193,6 +193,20 @@ struct GatedOutput {
     }
 };
 
+// The same of a head: fp32 numbers, rounded to bf16 as the model stores them.
+struct Logits {
+    float* out;
+    int64_t n;
+
+    void put(int64_t panel, int64_t row, const float* sums) const {
+        for (int64_t p = 0; p < PARTS; ++p) {
+            const int64_t column = panel * COLUMNS + p * LANES;
+            _mm512_mask_storeu_ps(out + row * n + column, lanes(n - column),
+                                  (__m512)rounded<bf16>(load(sums + p * LANES)));
+        }
+    }
+};
+
 // One panel for all rows of x.
 template <class To>
 void panel(const Weight& w, int64_t index, const Rows& x, const To& output) {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from ctypes import addressof, byref
 from typing import Any
 
@@ -13,6 +14,7 @@ from engine.torch_runner.attention_hook import HOOK_ATTRIBUTE
 from engine.torch_runner.kv_pool import KvPool
 from engine.torch_runner.native.decoder_arguments import DecoderArguments, LayerArguments, StepArguments
 from engine.torch_runner.native.fused_layer import FusedLayer, LayerFacts
+from engine.torch_runner.native.int8_operators import row_bytes
 from engine.torch_runner.native.library import NativeLibrary
 from engine.torch_runner.native.native_attention import NativeAttention
 from engine.torch_runner.packed_batch import PackedBatch
@@ -26,8 +28,16 @@ class NativeDecoder:
     """Takes the place of the model's forward. Steps of more rows than the kernels take, and passes
     outside a step of the native attention, run through the modules as before."""
 
-    def __init__(self, network: Any, layers: tuple[FusedLayer, ...], library: NativeLibrary) -> None:
+    def __init__(
+        self,
+        network: Any,
+        layers: tuple[FusedLayer, ...],
+        library: NativeLibrary,
+        decode: Callable[..., Any],
+    ) -> None:
+        """`decode` is the native call for the weights that the layers have."""
         self._network = network
+        self._decode = decode
         self._layers = layers
         self._library = library
         self._embedding = network.model.embed_tokens.weight
@@ -87,8 +97,9 @@ class NativeDecoder:
             len(x),
             len(batch.pieces),
             len(wanted),
+            self._scratch.memory,
         )
-        self._library.decode(byref(self._model), byref(step))
+        self._decode(byref(self._model), byref(step))
         return logits
 
     def _bind(self, pool: KvPool) -> None:
@@ -100,7 +111,7 @@ class NativeDecoder:
         self._model = DecoderArguments(
             addressof(self._rows),
             self._network.model.norm.weight.data_ptr(),
-            self._network.lm_head.weight.data_ptr(),
+            self._network.lm_head.__dict__["forward"].address,
             len(self._layers),
             facts.hidden,
             facts.queries,
@@ -126,6 +137,9 @@ class _Scratch:
         widths = (facts.hidden, attended + 2 * facts.keys * facts.dim, attended, facts.inner)
         self._kept = [like.new_empty(rows, width) for width in widths]
         self.addresses = [tensor.data_ptr() for tensor in self._kept]
+        whole = row_bytes(max(facts.hidden, attended, facts.inner))
+        self._kept.append(torch.empty(rows, whole, dtype=torch.uint8))
+        self.memory = self._kept[-1].data_ptr()
 
 
 def can_decode(network: Any, library: NativeLibrary) -> bool:
@@ -138,8 +152,9 @@ def can_decode(network: Any, library: NativeLibrary) -> bool:
         all(isinstance(layer, FusedLayer) for layer in layers)
         and len({layer.facts for layer in layers}) == 1
         and head.bias is None
-        and head.weight.shape == table.shape
-        and head.weight.dtype is table.dtype is torch.bfloat16
-        and head.weight.is_contiguous()
+        and (head.out_features, head.in_features) == table.shape
+        and "forward" in head.__dict__
+        and table.dtype is torch.bfloat16
+        and table.is_contiguous()
         and network.model.norm.variance_epsilon == layers[0].facts.eps
     )

@@ -23,6 +23,16 @@ class NativeLinear:
         self._segment = Segment(weight.data_ptr(), bias_at, None, None, self._n, self._n)
         self._at = addressof(self._segment)
 
+    @property
+    def address(self) -> int:
+        """Of the weight."""
+        return self.weight.data_ptr()
+
+    @property
+    def num_bytes(self) -> int:
+        """Of the weight."""
+        return self.weight.numel() * self.weight.element_size()
+
     def __call__(self, x: torch.Tensor, residual: torch.Tensor | None = None) -> torch.Tensor:
         """[..., n] for x [..., k]; `residual` is added after rounding, as the model does."""
         rows = x.numel() // self._k
@@ -44,20 +54,35 @@ class NativeGate:
     def __init__(self, library: NativeLibrary, weight: torch.Tensor) -> None:
         """weight [2n, k] bf16, contiguous: gate, then up."""
         self._library = library
-        self.gate, self.up = weight.chunk(2)
-        self._n, self._k = self.gate.shape
+        self._gate, self._up = weight.chunk(2)
+        self._n, self._k = self._gate.shape
+
+    @property
+    def addresses(self) -> tuple[int, int]:
+        """Of gate and up."""
+        return self._gate.data_ptr(), self._up.data_ptr()
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """[n, k] of each."""
+        return self._n, self._k
+
+    @property
+    def num_bytes(self) -> int:
+        """Of both."""
+        return 2 * self._gate.numel() * self._gate.element_size()
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """[..., n] for x [..., k]."""
         library = self._library
         rows = x.numel() // self._k
         if not 0 < rows <= library.linear_rows:
-            out, up = linear(x, self.gate), linear(x, self.up)
+            out, up = linear(x, self._gate), linear(x, self._up)
             library.gate(out.data_ptr(), up.data_ptr(), out.numel(), library.threads)
             return out
         x = x.contiguous()
         out = x.new_empty(*x.shape[:-1], self._n)
-        gate, up_at = self.gate.data_ptr(), self.up.data_ptr()
+        gate, up_at = self.addresses
         library.gated(
             x.data_ptr(), self._k, rows, self._k, gate, up_at, out.data_ptr(), self._n, library.threads
         )

@@ -1,26 +1,23 @@
 """Turns the weights of a loaded model into int8, once and for good: what `weights: int8` asks for.
 
-Every matrix of the model that a step reads whole becomes int8, its head too: of a small model with a large
-vocabulary it is a large share. Embeddings stay as they are, since a step reads single rows of them; where
-the head is tied to them, it becomes a copy of its own.
+Every matrix that a step reads whole becomes int8, the head too: of a small model with a large vocabulary it
+is a large share. Embeddings stay as they are, since a step reads single rows of them; where the head is tied
+to them, it becomes a copy of its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 from torch import nn
 
 from engine.torch_runner.model_load import LoadedModel
 from engine.torch_runner.native.compiler import built_library
-from engine.torch_runner.native.fused_layer import KNOWN_LAYERS
+from engine.torch_runner.native.fusion import fuse
 from engine.torch_runner.native.int8_kernels import Int8Kernels
-from engine.torch_runner.native.int8_operators import Int8Linear
 from engine.torch_runner.native.int8_projections import Int8Projections
 from engine.torch_runner.native.library import NativeLibrary
-from engine.torch_runner.native.quantised_layer import QuantisedLayer
 from protocol.errors import EngineFailed, InvalidSpec
 
 SHOWN_NAMES = 2
@@ -36,19 +33,7 @@ def quantise(model: LoadedModel, library: NativeLibrary | None) -> None:
         projections = Int8Projections(Int8Kernels(built_library(), library.threads))
     except EngineFailed as error:
         raise _refused(error.message) from error
-    for module in list(model.network.modules()):
-        if type(module).__name__ in KNOWN_LAYERS and _is_llama(module):
-            window = model.facts.windows[module.self_attn.layer_idx]
-            module.__dict__["forward"] = QuantisedLayer(module, library, projections, window)
-    for module in list(model.network.modules()):
-        if type(module) is nn.Linear and module.weight.numel():
-            module.__dict__["forward"] = projections.linear(module)
-
-
-def int8_bytes(network: nn.Module) -> int:
-    """Bytes of a quantised model's int8 weights, scales included: what a step reads of them."""
-    forwards = [module.__dict__.get("forward") for module in network.modules()]
-    return sum(one.num_bytes for one in forwards if isinstance(one, QuantisedLayer | Int8Linear))
+    fuse(model, library, projections)
 
 
 def _check_matrices(model: LoadedModel) -> None:
@@ -72,15 +57,5 @@ def _known(network: nn.Module) -> Iterator[torch.Tensor]:
             yield module.weight
 
 
-def _is_llama(layer: Any) -> bool:
-    """Whether a known layer has the MLP that goes with its class."""
-    act = layer.mlp.act_fn
-    tried = torch.linspace(-4.0, 4.0, 9)
-    plain = layer.mlp.gate_proj.bias is None and layer.mlp.up_proj.bias is None
-    return plain and torch.allclose(act(tried), nn.functional.silu(tried), atol=1e-6)
-
-
 def _refused(reason: str) -> InvalidSpec:
-    return InvalidSpec(
-        f"weights: int8 is not offered here: {reason}; write `weights: model`", param="weights"
-    )
+    return InvalidSpec(f"weights: int8 cannot be had: {reason}; write `weights: model`", param="weights")

@@ -8,18 +8,22 @@ from typing import Any
 import pytest
 import torch
 
+from engine.step import Slice, Step
 from engine.torch_runner import torch_runner
+from engine.torch_runner.forward import PagedForward
 from engine.torch_runner.gate import gate
+from engine.torch_runner.kv_pool import allocate_arena, pool_over
 from engine.torch_runner.load_options import LoadOptions
 from engine.torch_runner.model_folder import open_folder
 from engine.torch_runner.model_load import LoadedModel, load_model
 from engine.torch_runner.native import int8_kernels, quantise
 from engine.torch_runner.native.compiler import built_library
+from engine.torch_runner.native.fused_layer import FusedLayer
 from engine.torch_runner.native.library import load_native
 from engine.torch_runner.native.native_attention import NativeAttention
-from engine.torch_runner.native.quantised_layer import QuantisedLayer
 from engine.torch_runner.torch_runner import TorchRunner
 from protocol.errors import EngineFailed, InvalidSpec
+from protocol.ids import AttemptKey, RequestId
 from tests.engine.runner_conformance import Tale
 from tests.engine.tiny_models import random_prompt
 from tests.engine.torch_runner.conftest import FolderOf
@@ -67,9 +71,7 @@ def test_it_passes_the_gate_and_loses_its_matrices(kind: str, folder_of: FolderO
     gate(model, 16, "bfloat16", NativeAttention(native), native, "int8")
     left = [name for name, one in model.network.named_parameters() if one.dim() > 1]
     assert left == ["model.embed_tokens.weight"]
-    whole = [
-        isinstance(layer.__dict__.get("forward"), QuantisedLayer) for layer in model.network.model.layers
-    ]
+    whole = [isinstance(layer.__dict__.get("forward"), FusedLayer) for layer in model.network.model.layers]
     assert whole == [kind in ("llama", "qwen3")] * model.facts.layers
 
 
@@ -86,6 +88,27 @@ def test_a_batch_says_what_each_says_alone(kind: str, folder_of: FolderOf) -> No
         read_together(runner, [one])
         assert one.said == among.said
         assert len(one.said) == ANSWER
+
+
+@pytest.mark.parametrize("weights", ["model", "int8"])
+def test_threads_share_a_long_context(weights: str, folder_of: FolderOf) -> None:
+    """One token after 700: its context is cut in parts where threads outnumber heads, and the logits stay."""
+    if not is_possible():
+        return
+    one, two = (_logits_after_700(folder_of, weights, threads) for threads in (1, 4))
+    assert (torch.linalg.vector_norm(one - two) / torch.linalg.vector_norm(one)).item() < 0.1
+
+
+def _logits_after_700(folder_of: FolderOf, weights: str, threads: int) -> torch.Tensor:
+    native = load_native(threads)
+    assert native is not None
+    model = load_model(open_folder(folder_of("llama")), "bfloat16")
+    attention = NativeAttention(native)
+    layout = gate(model, BLOCK_SIZE, "bfloat16", attention, native, weights)
+    forward = PagedForward(model, pool_over(allocate_arena(50, layout.block_bytes), layout), attention)
+    prompt, key = random_prompt(701, 5), AttemptKey(RequestId("one"), 0)
+    forward.run(Step((Slice(key, prompt[:700], 0, range(50), None),)))
+    return forward.run(Step((Slice(key, prompt[700:], 700, range(50), None),)), torch.tensor([0]))
 
 
 def test_a_tied_head_leaves_the_embedding(folder_of: FolderOf) -> None:

@@ -1,0 +1,121 @@
+"""Measures what int8 weights gain and what they cost: `make bench-int8`.
+
+Speed: both formats are loaded in one process on the same threads, and their steps take turns, so that
+whatever else the machine does hits both. Accuracy: both beside transformers in fp32, on the
+random-weight model and on baton-tiny. Prints a table and, as its last line, one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer
+
+from benchmarks.box import hardware
+from benchmarks.figures import percentile
+from benchmarks.int8_accuracy import accuracy_rows, exact_logits
+from benchmarks.int8_model import PagedModel, Work
+from benchmarks.model_047b import model_folder
+from benchmarks.prompts import prompts
+from benchmarks.report import Reach, Report, Row, at_least
+from models.recall import Form, answered, recall_probes
+from models.tokenizer import FOLDER
+
+WORKS = {
+    "decode batch 1": Work(1, 1, 127),
+    "decode batch 8": Work(8, 1, 127),
+    "decode batch 32": Work(32, 1, 127),
+    "prefill 512": Work(1, 512, 0),
+}
+KV_TOKENS = 32 * 128
+SYSTEMS = {"bf16": "model", "int8": "int8"}
+TARGET = 1.0
+"""The least that is worth having: not slower."""
+DISTANCE = 250
+SEED = 2026
+
+
+def speed_rows(models: dict[str, PagedModel], steps: int) -> list[Row]:
+    """Steps in turns; the gain is the median over turns, so each is measured beside the other."""
+    rows = []
+    for name, work in WORKS.items():
+        count = max(4, steps // 8) if work.tokens > 1 else steps
+        for model in models.values():
+            model.seconds(work)
+        turns = [{system: model.seconds(work) for system, model in models.items()} for _ in range(count)]
+        for system in models:
+            times = [turn[system] for turn in turns]
+            rows.append(Row(name, system, "step, median", 1e3 * percentile(times, 0.5), "ms"))
+            rows.append(Row(name, system, "step, fastest", 1e3 * min(times), "ms"))
+        gain = percentile([turn["bf16"] / turn["int8"] for turn in turns], 0.5)
+        rows.append(Row(name, "int8", "speed-up, median of turns", gain, "x"))
+    for system, model in models.items():
+        rows.append(Row("weights", system, "bytes that a step reads", model.weight_bytes / 1e6, "MB"))
+    return rows
+
+
+def recall_rows(models: dict[str, PagedModel], tokenizer: Tokenizer, probes: int) -> list[Row]:
+    """The share of probes answered exactly; see benchmarks/recall.py."""
+    asked = [
+        probe
+        for form in Form
+        for probe in recall_probes(tokenizer, DISTANCE, form, probes // len(Form), SEED)
+    ]
+    rows = []
+    for system, model in models.items():
+        paged: Any = model
+        right = answered(paged, tokenizer, asked)
+        rows.append(
+            Row("baton-tiny", system, f"recall {DISTANCE} tokens back", sum(right) / len(right), "share")
+        )
+    return rows
+
+
+def tiny_texts(tokenizer: Tokenizer, count: int) -> list[list[int]]:
+    """Prompts of the recall benchmark, with their answers."""
+    probes = recall_probes(tokenizer, DISTANCE, Form.CHAT, count, SEED + 1)
+    return [tokenizer.encode(one.prompt + one.answer, add_special_tokens=False).ids for one in probes]
+
+
+def model_rows(
+    name: str, folder: Path, models: dict[str, PagedModel], texts: Sequence[Sequence[int]]
+) -> list[Row]:
+    """Accuracy of both formats."""
+    exact = exact_logits(folder, texts)
+    return [row for system, one in models.items() for row in accuracy_rows(name, system, one, texts, exact)]
+
+
+def reached(rows: Sequence[Row]) -> list[Reach]:
+    """Where int8 pays at all."""
+    return [at_least(row.work, row.metric, row.value, TARGET) for row in rows if row.unit == "x"]
+
+
+def main() -> None:
+    """Prints the report."""
+    parser = argparse.ArgumentParser(description=__doc__, prog="benchmarks.int8")
+    parser.add_argument("--quick", action="store_true", help="fewer steps, texts and probes")
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--cache", type=Path, help="where the random-weight model is kept")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    machine = hardware()
+    tokenizer = Tokenizer.from_file(str(FOLDER / "tokenizer.json"))
+    tiny = {name: PagedModel(FOLDER, weights, 2048) for name, weights in SYSTEMS.items()}
+    rows = recall_rows(tiny, tokenizer, 30 if args.quick else 150)
+    rows += model_rows("baton-tiny", FOLDER, tiny, tiny_texts(tokenizer, 4 if args.quick else 20))
+    folder = model_folder(args.cache)
+    large = {name: PagedModel(folder, weights, KV_TOKENS) for name, weights in SYSTEMS.items()}
+    rows = speed_rows(large, 16 if args.quick else 100) + rows
+    rows += model_rows("random 0.47 B", folder, large, prompts("int8", 1 if args.quick else 4, 256))
+    load = os.getloadavg()
+    notes = (f"{args.threads} threads; load average at the end {load[0]:.1f} (1 min), {load[1]:.1f} (5 min)",)
+    print(Report("int8", machine, tuple(rows), tuple(reached(rows)), notes=notes).text())
+
+
+if __name__ == "__main__":
+    main()
