@@ -16,7 +16,7 @@ from decode_worker.role import DecodeRole
 from engine.engine import Engine
 from engine.schedule import SchedulePolicy, StepOrder
 from engine.torch_runner.load_options import LoadOptions
-from engine.torch_runner.torch_runner import TorchRunner
+from engine.torch_runner.load_runner import load_runner
 from kv_transfer.copy_budget import CopyBudget
 from kv_transfer.nixl_agent import ucx_config
 from kv_transfer.nixl_transport import NixlSettings, NixlTransport
@@ -41,7 +41,7 @@ RoleBuilder = Callable[[EngineConfig, Engine, NixlTransport], Role]
 
 def build_core(config: EngineConfig) -> WorkerCore:
     """Loads the model. Raises UnsupportedModel, InvalidSpec or another BatonError."""
-    runner = TorchRunner.load(
+    runner = load_runner(
         LoadOptions(
             model=config.model,
             kv_bytes=config.kv_bytes,

@@ -35,8 +35,15 @@ class LoadedModel:
     picks_rows: bool
     """Whether forward computes logits only for the rows asked for."""
 
+    @property
+    def device(self) -> torch.device:
+        """Where its weights are."""
+        return next(iter(self.network.parameters())).device  # type: ignore[no-any-return]
+
     def logits(self, input_ids: torch.Tensor, position_ids: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-        """[R, vocabulary] in fp32 after the packed rows [R], sorted; ids and positions are [1, N]."""
+        """[R, vocabulary] in fp32 after the packed rows [R], sorted; ids and positions are [1, N].
+        They may be anywhere; the logits are where the weights are."""
+        input_ids, position_ids, rows = (one.to(self.device) for one in (input_ids, position_ids, rows))
         picked = {"logits_to_keep": rows} if self.picks_rows else {}
         out = self.network(input_ids=input_ids, position_ids=position_ids, use_cache=False, **picked)
         logits: torch.Tensor = out.logits[0]

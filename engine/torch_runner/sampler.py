@@ -44,7 +44,7 @@ def sample(logits: torch.Tensor, draws: Seq[Draw]) -> tuple[Sampled | None, ...]
 def _sample_row(row: torch.Tensor, draw: Draw, best: int) -> Sampled | None:
     sampling = draw.sampling
     adjusted = row
-    if _adjusts(sampling):
+    if adjusts(sampling):
         adjusted = _adjusted(row, draw)
         if not adjusted.max().isfinite():
             return None
@@ -66,7 +66,8 @@ def invert_cdf(probabilities: torch.Tensor, chance: float) -> int:
     return int(probabilities.nonzero()[-1])
 
 
-def _adjusts(sampling: Sampling) -> bool:
+def adjusts(sampling: Sampling) -> bool:
+    """Whether anything changes the logits before a token is drawn."""
     return bool(
         sampling.logit_bias
         or sampling.repetition_penalty != 1.0

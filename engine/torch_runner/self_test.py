@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import torch
 
+from engine.arena import Arena
 from engine.step import Slice, Step
 from engine.torch_runner.attention import Attention
 from engine.torch_runner.attention_hook import HOOK_NAME
+from engine.torch_runner.cuda.device_arena import allocate_device_arena
 from engine.torch_runner.forward import PagedForward
 from engine.torch_runner.kv_layout import KvLayout
 from engine.torch_runner.kv_pool import allocate_arena, pool_over
@@ -60,7 +62,7 @@ def _relative_error(ours: torch.Tensor, theirs: torch.Tensor) -> torch.Tensor:
 
 def _paged(model: LoadedModel, layout: KvLayout, attention: Attention, tokens: list[int]) -> torch.Tensor:
     blocks = -(-len(tokens) // layout.block_size)
-    pool = pool_over(allocate_arena(blocks + 1, layout.block_bytes), layout)
+    pool = pool_over(_arena(model, blocks + 1, layout.block_bytes), layout)
     forward = PagedForward(model, pool, attention)
     table = tuple(reversed(range(1, blocks + 1)))
     key = AttemptKey(RequestId("self-test"), 0)
@@ -72,3 +74,10 @@ def _paged(model: LoadedModel, layout: KvLayout, attention: Attention, tokens: l
             parts.append(forward.run(step, torch.arange(len(part))))
             start += len(part)
     return torch.cat(parts)
+
+
+def _arena(model: LoadedModel, num_blocks: int, block_bytes: int) -> Arena:
+    """Beside the weights."""
+    if model.device.type == "cpu":
+        return allocate_arena(num_blocks, block_bytes)
+    return allocate_device_arena(num_blocks, block_bytes, model.device)

@@ -82,14 +82,7 @@ class TorchRunner:
         attention = TorchAttention() if native is None else NativeAttention(native)
         layout = gate(model, options.block_size, dtype, attention, native, options.weights)
         arena = allocate_arena(layout.blocks_in(options.kv_bytes), layout.block_bytes)
-        facts = RunnerFacts(
-            model=options.name or PurePath(options.model).name,
-            dtype=dtype,
-            max_context=_max_context(options, model, arena),
-            vocabulary=model.facts.vocabulary,
-            block_size=options.block_size,
-            fingerprint=_fingerprint(layout, options.weights, folder.digest()),
-        )
+        facts = describe(options, model, layout, arena, folder.digest(), lookahead=0)
         return cls(model, layout, arena, facts, attention, options.now)
 
     @property
@@ -120,6 +113,21 @@ class TorchRunner:
         draws = [part.draw for part in step.slices if part.draw is not None]
         drawn = iter(sample(self._forward.run(step), draws))
         return tuple(None if part.draw is None else next(drawn) for part in step.slices)
+
+
+def describe(
+    options: LoadOptions, model: LoadedModel, layout: KvLayout, arena: Arena, digest: str, lookahead: int
+) -> RunnerFacts:
+    """The facts of a loaded model; `digest` is its folder's."""
+    return RunnerFacts(
+        model=options.name or PurePath(options.model).name,
+        dtype=layout.dtype,
+        max_context=_max_context(options, model, arena),
+        vocabulary=model.facts.vocabulary,
+        block_size=options.block_size,
+        fingerprint=_fingerprint(layout, options.weights, digest),
+        lookahead=lookahead,
+    )
 
 
 def _max_context(options: LoadOptions, model: LoadedModel, arena: Arena) -> int:

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[3]
 DEADLINE_S = 1500.0
 
 
-@pytest.mark.parametrize("part", ["interpreted_attention"])
+@pytest.mark.parametrize("part", ["interpreted_attention", "interpreted_runner"])
 def test_device_code_keeps_its_promises_in_the_interpreter(part: str) -> None:
     """Every test of that file passes, and there is at least one."""
     file = Path(__file__).with_name(f"{part}.py")
