@@ -36,9 +36,10 @@ def hits_of_runs(rows: Rows, starts: Counts, end: int) -> PrefixHits:
     last[:-1] &= ~still[1:]
     run, slot = _members(last)
     blocks[slot] = ends[run]
-    run, slot = _members(still & rows[:, Tier.HOST])
-    if len(run):
-        on_host += np.bincount(slot, (ends - starts)[run], slots).astype(np.int64)
+    host = still & rows[:, Tier.HOST]
+    if host.any():
+        bits = np.unpackbits(host.view(np.uint8), axis=1, bitorder="little").astype(np.float32)
+        on_host += ((ends - starts).astype(np.float32) @ bits).astype(np.int64)
     return PrefixHits(blocks, on_host)
 
 
