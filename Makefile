@@ -1,5 +1,5 @@
 # make serve   start a cluster on this machine and talk to it
-# make test    all tests, then a short simulation
+# make test    all tests, then a short simulation (SEEDS=20; more by itself: make sim, make soak)
 # make check   lint, types, import directions, size of files and functions
 # make model   train the model that ships with Baton
 # Each does its own set-up in .venv; it needs Python 3.11 or later, make and a C++ compiler.
@@ -8,10 +8,13 @@ PY := .venv/bin/python
 BIN := .venv/bin
 SEEDS ?= 20
 SEED_START ?= 0
+PROFILE ?= swarm
+BUG ?=
+PROCESSES ?=
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve test sim check lint types imports shape format model clean
+.PHONY: help install serve test test-cuda sim soak check lint types imports shape format model clean
 
 help:
 	@sed -n '1,/^$$/s/^# //p' Makefile
@@ -30,8 +33,18 @@ test: .venv/.installed
 	$(PY) -m pytest $(ARGS)
 	@$(MAKE) --no-print-directory sim
 
+# Needs a CUDA device and a CUDA build of torch.
+test-cuda: .venv/.installed
+	$(PY) -m pytest tests/cuda $(ARGS)
+
+# PROFILE: swarm, mixed or kill_only; a planted bug with BUG=name.
 sim: .venv/.installed
-	$(PY) -m tests.simulation --seeds $(SEEDS) --start $(SEED_START)
+	$(PY) -m tests.simulation --seeds $(SEEDS) --start $(SEED_START) --profile $(PROFILE) $(BUG:%=--bug %)
+
+# Many seeds on all cores (or on PROCESSES of them), then every planted bug. Without SEEDS: 50,000.
+soak: SEEDS = 50000
+soak: .venv/.installed
+	$(PY) -m tests.simulation.soak --seeds $(SEEDS) --start $(SEED_START) $(PROCESSES:%=--processes %)
 
 # `make -k check` goes on after the first failure.
 check: lint types imports shape

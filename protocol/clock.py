@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
 from typing import Protocol
 
 from protocol.errors import DeadlineExceeded
@@ -40,14 +40,27 @@ class LoopClock:
         """Returns after `seconds`; zero yields once."""
         await asyncio.sleep(max(0.0, seconds))
 
-    @asynccontextmanager
-    async def deadline(self, seconds: float) -> AsyncIterator[None]:
+    def deadline(self, seconds: float) -> LoopDeadline:
         """Raises DeadlineExceeded if the body is still running after `seconds`."""
-        scope = asyncio.timeout(max(0.0, seconds))
+        return LoopDeadline(max(0.0, seconds))
+
+
+class LoopDeadline:
+    """asyncio's timeout with our error. A class, because each token of each stream waits in one."""
+
+    __slots__ = ("_scope", "_seconds")
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._scope = asyncio.timeout(seconds)
+
+    async def __aenter__(self) -> None:
+        await self._scope.__aenter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         try:
-            async with scope:
-                yield
+            await self._scope.__aexit__(kind, error, trace)
         except TimeoutError as late:
-            if not scope.expired():  # the body's own TimeoutError
-                raise
-            raise DeadlineExceeded(f"not done within {seconds:.3f} s") from late
+            raise DeadlineExceeded(f"not done within {self._seconds:.3f} s") from late

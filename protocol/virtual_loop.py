@@ -1,48 +1,33 @@
 """Virtual time: an asyncio loop on which an hour of sleep passes at once, and every run is the same.
 
-It relies on three private names of asyncio.BaseEventLoop: `_selector`, `_process_events` and
-`_write_to_self`. Tests pin them.
+It relies on private names of asyncio: `_run_once`, `_ready`, `_timer_handle_cancelled` and
+`_write_to_self` of BaseEventLoop, and the slots of Handle. Tests pin them.
 """
 
 from __future__ import annotations
 
 import asyncio
 import gc
+import heapq
 import itertools
+from collections import deque
 from collections.abc import Callable, Coroutine, Generator
-from typing import Any, NoReturn, TypeVar
+from contextvars import Context
+from typing import Any, NoReturn, TypeVar, TypeVarTuple
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 CoroutineLike = Coroutine[Any, Any, T] | Generator[Any, None, T]
 
 MAX_IDLE_TURNS = 100_000
 """Turns of the loop at one instant; more means that somebody spins."""
+MAX_CANCELLED = 1000
+"""Cancelled timers that are kept until their time comes; more are cleared away when they are the most."""
 
 
 class Stuck(Exception):
     """Nothing can ever run again, or time cannot pass: a deadlock or a busy loop was found."""
-
-
-class VirtualSelector:
-    """Stands where asyncio keeps its selector: waiting means that time has passed."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-        self._idle_turns = 0
-
-    def select(self, timeout: float | None) -> tuple[()]:
-        """Adds `timeout` seconds to the time. Raises Stuck if the wait has no end."""
-        if timeout is None:
-            raise Stuck("every task waits for something that nothing will bring")
-        if timeout > 0:
-            self.now += timeout
-            self._idle_turns = 0
-        self._idle_turns += 1
-        if self._idle_turns > MAX_IDLE_TURNS:
-            self._idle_turns = 0  # the tasks still have to be cancelled on this loop
-            raise Stuck(f"time stands still at {self.now:.6f} s: a task spins")
-        return ()
 
 
 class SerialTask(asyncio.Task[T]):
@@ -56,30 +41,111 @@ class SerialTask(asyncio.Task[T]):
         return self._serial
 
 
+class VirtualTimers:
+    """What is due later, by time and then by order of asking. A heap of tuples, because comparing
+    asyncio's own handles costs more than all the rest of a turn."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, asyncio.TimerHandle]] = []
+        self._serials = itertools.count()
+        self._cancelled = 0
+
+    def add(self, when: float, handle: asyncio.TimerHandle) -> None:
+        """One more."""
+        heapq.heappush(self._heap, (when, next(self._serials), handle))
+
+    def count_cancelled(self) -> None:
+        """One of them will not run."""
+        self._cancelled += 1
+        if self._cancelled > max(MAX_CANCELLED, len(self._heap) // 2):
+            self._heap = [entry for entry in self._heap if not entry[2].cancelled()]
+            heapq.heapify(self._heap)
+            self._cancelled = 0
+
+    def next_at(self) -> float | None:
+        """When the next one is due; None if there is none."""
+        while self._heap and self._heap[0][2].cancelled():
+            heapq.heappop(self._heap)
+            self._cancelled -= 1
+        return self._heap[0][0] if self._heap else None
+
+    def take_due(self, now: float, ready: deque[asyncio.Handle]) -> None:
+        """Moves everything that is due to `ready`."""
+        while self._heap and self._heap[0][0] <= now:
+            handle = heapq.heappop(self._heap)[2]
+            if handle.cancelled():
+                self._cancelled -= 1
+            else:
+                ready.append(handle)
+
+
 class VirtualLoop(asyncio.BaseEventLoop):
     """One thread, no I/O, no threads; time starts at 0 and moves only when nobody can run."""
 
+    _ready: deque[asyncio.Handle]
+
     def __init__(self) -> None:
         super().__init__()
-        self._selector = VirtualSelector()
+        self._now = 0.0
+        self._idle_turns = 0
+        self._timers = VirtualTimers()
         self._serials = itertools.count()
         self.set_task_factory(self._serial_task)
 
     def time(self) -> float:
         """Virtual seconds since the loop was made."""
-        return self._selector.now
+        return self._now
+
+    def call_soon(
+        self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
+    ) -> asyncio.Handle:
+        """As asyncio, without the checks for other threads."""
+        handle = asyncio.Handle(callback, args, self, context)
+        self._ready.append(handle)
+        return handle
+
+    def call_at(
+        self, when: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        """As asyncio; of callbacks at the same time, the first asked for comes first."""
+        handle = asyncio.TimerHandle(when, callback, args, self, context)
+        self._timers.add(when, handle)
+        return handle
 
     def run_in_executor(self, executor: object, func: Callable[..., object], *args: object) -> NoReturn:
         """Refused: a thread would bring real time in. Use protocol.executor.InlineExecutor."""
         raise RuntimeError("a virtual loop has no threads: give this part an InlineExecutor")
 
+    def _run_once(self) -> None:
+        """One turn: time passes if nobody can run; then everyone runs who can at this instant.
+        Raises Stuck if nobody ever can, or if time cannot pass."""
+        if not self._ready:
+            self._pass_time()
+        self._idle_turns += 1
+        if self._idle_turns > MAX_IDLE_TURNS:
+            self._idle_turns = 0  # the tasks still have to be cancelled on this loop
+            raise Stuck(f"time stands still at {self._now:.6f} s: a task spins")
+        self._timers.take_due(self._now, self._ready)
+        for _ in range(len(self._ready)):
+            handle = self._ready.popleft()
+            if not handle.cancelled():
+                handle._run()
+
+    def _pass_time(self) -> None:
+        next_at = self._timers.next_at()
+        if next_at is None:
+            raise Stuck("every task waits for something that nothing will bring")
+        if next_at > self._now:
+            self._now = next_at
+            self._idle_turns = 0
+
+    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
+        self._timers.count_cancelled()
+
     def _serial_task(
         self, loop: asyncio.AbstractEventLoop, coro: CoroutineLike[T], **options: Any
     ) -> SerialTask[T]:
         return SerialTask(next(self._serials), coro, loop=loop, **options)
-
-    def _process_events(self, event_list: object) -> None:
-        """No I/O, so no events."""
 
     def _write_to_self(self) -> None:
         """Nothing to wake: the loop never blocks."""

@@ -20,8 +20,8 @@ from protocol.virtual_loop import run_virtual
 from tests.simulation.client import Outcome
 from tests.simulation.life import Surroundings
 from tests.simulation.node import Node
-from tests.simulation.poison import VOCABULARY
 from tests.simulation.place import GatewayPlace
+from tests.simulation.poison import VOCABULARY
 from tests.simulation.profile import Profile
 
 PROFILE = Profile(blocks=160)
@@ -50,6 +50,17 @@ class SmallCluster:
     def node(self, name: str) -> Node:
         """One of them."""
         return next(node for node in self.nodes if node.name == name)
+
+    async def drain(self, name: str, finish_s: float) -> None:
+        """A worker leaves, and a new life of it follows."""
+        node = self.node(name)
+        life = node.life
+        if life is None:
+            raise RuntimeError(f"{name} does not live")
+        await life.server.drain(finish_s)
+        await life.stop()
+        while node.life in (None, life):
+            await self.clock.sleep(0.1)
 
     def held(self) -> list[str]:
         """Nodes with the kinds of blocks that somebody holds there."""

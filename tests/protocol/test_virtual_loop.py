@@ -75,6 +75,23 @@ def test_a_busy_loop_is_stuck(caplog: pytest.LogCaptureFixture) -> None:
     assert caplog.records == []
 
 
+def test_timers_run_in_order_of_time_and_then_of_asking() -> None:
+    """Equal times do not fall back on addresses; a cancelled timer never runs, however many there are."""
+
+    async def main() -> list[int]:
+        loop, ran = asyncio.get_running_loop(), list[int]()
+        handles = [loop.call_later(1.0 + (n % 3), ran.append, n) for n in range(6000)]
+        for number, handle in enumerate(handles):
+            if number >= 9:
+                handle.cancel()
+        await asyncio.sleep(2.5)
+        assert loop.time() == 2.5
+        await asyncio.sleep(1.0)
+        return ran
+
+    assert run_virtual(main()) == [0, 3, 6, 1, 4, 7, 2, 5, 8]
+
+
 def test_threads_are_refused() -> None:
     """A part that reaches for a thread is told what to use instead."""
     with pytest.raises(RuntimeError, match="InlineExecutor"):
@@ -111,11 +128,12 @@ def test_equal_runs_in_any_process() -> None:
 
 
 def test_the_private_names_it_stands_on_exist() -> None:
-    """asyncio still drives a loop through the three names that VirtualLoop replaces."""
-    names = asyncio.BaseEventLoop._run_once.__code__.co_names  # type: ignore[attr-defined]
-    assert "_selector" in names
-    assert "_process_events" in names
+    """asyncio still drives a loop through the names that VirtualLoop replaces and uses."""
+    assert "_run_once" in asyncio.BaseEventLoop.run_forever.__code__.co_names
+    assert "_ready" in asyncio.BaseEventLoop._call_soon.__code__.co_names  # type: ignore[attr-defined]
+    assert "_timer_handle_cancelled" in asyncio.TimerHandle.cancel.__code__.co_names
     assert "_write_to_self" in asyncio.BaseEventLoop.call_soon_threadsafe.__code__.co_names
+    assert callable(asyncio.Handle._run)
     loop = VirtualLoop()
     loop.close()
     assert loop.is_closed()

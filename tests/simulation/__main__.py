@@ -3,46 +3,42 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
 import time
 
-from tests.simulation.profile import drawn
-from tests.simulation.world import Report, run_seed
+from tests.simulation.bug_list import BUGS
+from tests.simulation.tally import Tally
+from tests.simulation.trial import PROFILES, SHRINK_S, Trial, of_bug, of_profile
 
 
 def main() -> int:
-    """Exit status 1 if any seed showed a wrong token, a leak, a hang or an answer that came too late."""
+    """Exit status 1 if any seed broke a promise."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulation")
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--start", type=int, default=0)
+    parser.add_argument("--profile", choices=PROFILES, default="swarm")
+    parser.add_argument("--bug", choices=[bug.name for bug in BUGS], help="with its own profile")
+    parser.add_argument("--shrink-s", type=float, default=SHRINK_S, help="for the first failed seed")
     options = parser.parse_args()
-    logging.disable(logging.ERROR)
+    trial = of_bug(options.bug) if options.bug else of_profile(options.profile)
     began = time.perf_counter()
-    reports = [_run(seed) for seed in range(options.start, options.start + options.seeds)]
-    seconds = time.perf_counter() - began
-    print(_summary(reports, seconds))
-    return int(any(report.complaints for report in reports))
+    tally = Tally()
+    for seed in range(options.start, options.start + options.seeds):
+        _run(trial, seed, tally, options.shrink_s)
+    print(tally.line(f"simulation, {trial.name}", time.perf_counter() - began, 1))
+    return int(tally.failed > 0)
 
 
-def _run(seed: int) -> Report:
-    report = run_seed(seed, drawn(seed))
+def _run(trial: Trial, seed: int, tally: Tally, shrink_s: float) -> None:
+    report = trial.run(seed)
+    tally.add(report)
+    if not report.complaints:
+        return
     for complaint in report.complaints:
         print(f"seed {seed}: {complaint}")
-    if report.complaints:
-        print(f"replay: make sim SEEDS=1 SEED_START={seed}")
-    return report
-
-
-def _summary(reports: list[Report], seconds: float) -> str:
-    stayed = sum(report.stayed for report in reports)
-    complete = sum(report.complete for report in reports)
-    failed = sum(bool(report.complaints) for report in reports)
-    return (
-        f"simulation: {len(reports)} seeds, {failed} failed, {complete} of {stayed} clients who stayed got "
-        f"their full answer, {sum(r.strikes for r in reports)} faults, {sum(r.replans for r in reports)} "
-        f"re-plans, {seconds:.1f} s"
-    )
+    print(trial.replay(seed), flush=True)
+    if tally.failed == 1:
+        print("\n".join(trial.shrunk(seed, shrink_s)), flush=True)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from protocol.clock import LoopClock
 from protocol.errors import BatonError
 from protocol.messages import FinishReason
 from protocol.request import Request
-from tests.simulation.node import VOCABULARY
+from tests.simulation.poison import VOCABULARY, is_poisoned
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,11 @@ class Outcome:
     gap: bool
     """An event did not follow the one before."""
     seconds: float
+
+    @property
+    def poisoned(self) -> bool:
+        """Nobody can answer it."""
+        return is_poisoned(self.request.prompt)
 
     def complaint(self) -> str:
         """What is wrong with it; "" if nothing is."""
@@ -56,7 +61,8 @@ def reference(request: Request) -> tuple[int, ...]:
 
 
 async def ask(gateway: Gateway, request: Request, leave_after: int | None) -> Outcome:
-    """One request from its start to its end; `leave_after` tokens the client disconnects."""
+    """One request from its start to its end; `leave_after` tokens the client disconnects. Cancelled, it
+    has left."""
     clock = LoopClock()
     started = clock.now()
     tokens: list[int] = []
@@ -76,5 +82,5 @@ async def ask(gateway: Gateway, request: Request, leave_after: int | None) -> Ou
     except BatonError as typed:
         error = typed.code
     except asyncio.CancelledError:
-        left = True  # the gateway died: the connection broke without an end
+        left = True  # its own will, or the gateway died: the connection broke without an end
     return Outcome(request, tuple(tokens), finish, error, left, gap, clock.now() - started)

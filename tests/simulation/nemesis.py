@@ -1,98 +1,101 @@
-"""Everything that goes wrong with nodes: each kind of fault strikes at drawn moments."""
+"""Carries out the faults of a scenario."""
 
 from __future__ import annotations
 
 import asyncio
-import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Sequence
 
 from protocol.clock import LoopClock
 from tests.simulation.directory_outage import DirectoryOutage
 from tests.simulation.node import Node
 from tests.simulation.place import GatewayPlace
-from tests.simulation.profile import Profile
+from tests.simulation.scenario import Fault, Strike
 from tests.simulation.weather import Weather
-
-Strike = Callable[[], Awaitable[None]]
 
 
 class Nemesis:
-    """One task for each kind of fault; stopping it leaves the damage for the world to heal."""
+    """Strikes as scheduled; stopping it leaves the damage for the world to heal."""
 
     def __init__(
         self,
-        dice: random.Random,
-        profile: Profile,
+        strikes: Sequence[Strike],
         nodes: list[Node],
         gateways: list[GatewayPlace],
         weather: Weather,
         outage: DirectoryOutage,
     ) -> None:
-        self._dice = dice
-        self._profile = profile
+        self._strikes = strikes
         self._nodes = nodes
         self._gateways = gateways
         self._weather = weather
         self._outage = outage
         self._clock = LoopClock()
-        self._tasks: list[asyncio.Task[None]] = []
-        self._running: list[asyncio.Future[None]] = []
-        self.strikes = 0
+        self._task: asyncio.Task[None] | None = None
+        self._running: list[asyncio.Task[None]] = []
+
+    @property
+    def struck(self) -> int:
+        """Faults so far: the first ones of the schedule."""
+        return len(self._running)
 
     def start(self) -> None:
-        """Begins."""
-        rates: tuple[tuple[float, Strike], ...] = (
-            (self._profile.crash_every_s, self._crash),
-            (self._profile.cut_every_s, self._cut),
-            (self._profile.freeze_every_s, self._freeze),
-            (self._profile.gateway_crash_every_s, self._crash_gateway),
-            (self._profile.directory_away_every_s, self._lose_directory),
-        )
-        self._tasks = [asyncio.create_task(self._often(every, act)) for every, act in rates if every]
+        """The schedule begins now."""
+        self._task = asyncio.create_task(self._follow(self._clock.now()))
 
     async def stop(self) -> None:
         """No new fault from now on; those that have begun run to their end."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await asyncio.gather(*self._running)
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        for running in self._running:
+            await running
 
-    async def _often(self, every_s: float, strike: Strike) -> None:
-        while True:
-            await self._clock.sleep(self._dice.expovariate(1.0 / every_s))
-            self.strikes += 1
-            self._running.append(asyncio.ensure_future(strike()))
-            await asyncio.shield(self._running[-1])
+    async def _follow(self, began: float) -> None:
+        for strike in self._strikes:
+            await self._clock.sleep(began + strike.at - self._clock.now())
+            self._running.append(asyncio.create_task(self._strike(strike)))
 
-    async def _crash(self) -> None:
-        """A node, or only its engine, dies and comes back a little later."""
-        node = self._dice.choice(self._nodes)
-        if node.life is not None:
-            node.crash() if self._dice.random() < 0.5 else node.end_engine()
-            await self._clock.sleep(self._dice.random() * 2.0)
-            await node.start()
+    async def _strike(self, strike: Strike) -> None:
+        match strike.fault:
+            case Fault.CRASH | Fault.ENGINE_DEATH | Fault.RETIRE:
+                self._end_a_life(strike)
+            case Fault.FREEZE | Fault.SLOW:
+                await self._hamper(strike)
+            case Fault.JUMP:
+                self._nodes[strike.who].jump(strike.for_s)
+            case Fault.CUT:
+                names = [node.name for node in self._nodes] + [place.name for place in self._gateways]
+                until = self._clock.now() + strike.for_s
+                self._weather.cut(names[strike.who], names[strike.other], until)
+            case Fault.GATEWAY_CRASH:
+                await self._gateways[strike.who].replace()
+            case Fault.GATEWAY_JUMP:
+                self._gateways[strike.who].jump(strike.for_s)
+            case Fault.DIRECTORY_AWAY:
+                self._outage.begin()
+                await self._clock.sleep(strike.for_s)
+                self._outage.end()
 
-    async def _cut(self) -> None:
-        """Two nodes lose sight of each other; reads of KV go on."""
-        names = [node.name for node in self._nodes] + [place.name for place in self._gateways]
-        one, other = self._dice.sample(names, 2)
-        until = self._clock.now() + self._dice.random() * 6.0
-        self._weather.cut(one, other, until)
+    def _end_a_life(self, strike: Strike) -> None:
+        """Of the worker that was meant, or of the next one that lives."""
+        count = len(self._nodes)
+        for offset in range(count):
+            node = self._nodes[(strike.who + offset) % count]
+            if node.life is not None:
+                node.end_life(strike.fault, strike.for_s)
+                return
 
-    async def _freeze(self) -> None:
-        """An engine stops and goes on."""
-        node = self._dice.choice(self._nodes)
+    async def _hamper(self, strike: Strike) -> None:
+        node = self._nodes[strike.who]
         life = node.life
-        if life is not None:
+        if life is None:
+            return
+        if strike.fault is Fault.FREEZE:
             life.freeze()
-            await self._clock.sleep(self._dice.random() * 6.0)
+            await self._clock.sleep(strike.for_s)
             life.thaw()
-
-    async def _crash_gateway(self) -> None:
-        """A gateway dies with all its clients' connections; another takes its place."""
-        await self._dice.choice(self._gateways).replace()
-
-    async def _lose_directory(self) -> None:
-        self._outage.begin()
-        await self._clock.sleep(self._dice.random() * 5.0)
-        self._outage.end()
+        else:
+            life.drag()
+            self._weather.slow(node.name, self._clock.now() + strike.for_s)
+            await self._clock.sleep(strike.for_s)
+            life.hasten()

@@ -14,7 +14,10 @@ from protocol.messages import WIRE_VERSION, Hello
 from protocol.request import Request
 from router.load_router import LoadRouter
 from tests.simulation.client import Outcome, ask
-from tests.simulation.node import Surroundings
+from tests.simulation.life import Surroundings
+from tests.simulation.node_clock import NodeClock
+
+KNOCK_S = 0.05
 
 
 class GatewayPlace:
@@ -29,6 +32,7 @@ class GatewayPlace:
         self._on_replan = on_replan
         self._lives = 0
         self._clients: list[asyncio.Task[Outcome]] = []
+        self._node_clock = NodeClock(dice.random() * 1e6)
         self._fleet: Fleet | None = None
         self._gateway: Gateway | None = None
 
@@ -37,16 +41,21 @@ class GatewayPlace:
         self._lives += 1
         limits = self._around.limits
         hello = Hello(WIRE_VERSION, "gateway", self.name, str(self._lives))
-        clock = LoopClock(self._dice.random() * 1e6)
+        clock = self._node_clock
         dialer = self._around.network.dialer(hello, clock, limits)
         self._fleet = Fleet(self._around.directory, dialer, clock, limits)
         router = LoadRouter(limits.max_reserved_wait_s)
         self._gateway = Gateway(self._fleet, router, clock, limits, self._transfer, self._on_replan)
         await self._fleet.start()
 
+    def jump(self, seconds: float) -> None:
+        """The machine's clock is later at once."""
+        self._node_clock.jump(seconds)
+
     async def replace(self) -> None:
         """The gateway dies: its clients' connections break, its peers hear nothing; a new one starts."""
         self._around.network.sever(self.name)
+        self._gateway = None
         for client in self._clients:
             client.cancel()
         await self.stop()
@@ -64,11 +73,28 @@ class GatewayPlace:
             raise RuntimeError("the place has no gateway yet")
         return self._gateway
 
-    async def answer(self, request: Request, leave_after: int | None) -> Outcome:
-        """One client of the gateway that is there now."""
-        client = asyncio.create_task(ask(self.gateway, request, leave_after))
+    async def answer(
+        self, request: Request, leave_after: int | None, leave_after_s: float | None = None
+    ) -> Outcome:
+        """One client of the gateway that is there now; it leaves after so many tokens, or seconds."""
+        while self._gateway is None:
+            await LoopClock().sleep(KNOCK_S)
+        client = asyncio.create_task(ask(self._gateway, request, leave_after))
         self._clients = [task for task in self._clients if not task.done()] + [client]
+        if leave_after_s is not None:
+            asyncio.get_running_loop().call_later(leave_after_s, client.cancel)
         return await client
+
+    def leftovers(self) -> list[str]:
+        """What the gateway still holds when nobody asks anything."""
+        found = []
+        if self._gateway is not None and self._gateway.open_requests:
+            found.append(f"{self.name} still has {self._gateway.open_requests} open requests")
+        for link in self._fleet.links() if self._fleet is not None else ():
+            view = link.view()
+            if view.open_requests or view.open_tokens:
+                found.append(f"{self.name} still has attempts open at {link.record.worker}")
+        return found
 
     def _transfer(self) -> TransferId:
         return TransferId(f"{self._dice.getrandbits(128):032x}")

@@ -1,4 +1,4 @@
-"""How bad one simulated run is: drawn per seed, so some runs are calm and some brutal."""
+"""How bad one simulated run is: sizes, and a rate for each kind of fault."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ from protocol.limits import Limits
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """Sizes and fault rates of one run."""
+    """Sizes and fault rates of one run. A rate of 0 means never; the others are mean seconds between
+    two faults of one kind, drawn exponentially."""
 
     prefills: int = 2
     decodes: int = 2
     gateways: int = 1
     requests: int = 24
     max_tokens: int = 40
+    max_own_prompt: int = 60
+    """Tokens of a prompt beyond those that it may share with others."""
     over_s: float = 6.0
     """Requests arrive within this time."""
     blocks: int = 96
@@ -25,60 +28,76 @@ class Profile:
     loss: float = 0.0
     doubling: float = 0.0
     jitter_s: float = 0.0
+    """Beyond the gap between two packets this reorders them."""
     crash_every_s: float = 0.0
-    """0: no crashes."""
+    """A node, or its engine process alone, dies and comes back within `downtime_s`."""
+    downtime_s: float = 2.0
+    retire_every_s: float = 0.0
+    """A worker is drained, and another takes its place: that alone no request notices."""
     cut_every_s: float = 0.0
-    """0: no partitions. Else two nodes cannot reach each other for a while, this often."""
+    """Two nodes cannot reach each other for a while; reads of KV go on."""
+    cut_s: float = 6.0
     freeze_every_s: float = 0.0
-    """0: no frozen engines. Else an engine stops for a while and its I/O process goes on."""
+    """An engine stops for a while and its I/O process goes on."""
+    freeze_s: float = 6.0
+    slow_every_s: float = 0.0
+    """A worker computes slowly and its packets are late, for a while."""
+    jump_every_s: float = 0.0
+    """The clock of a worker or of a gateway goes forward at once."""
     gateway_crash_every_s: float = 0.0
     directory_away_every_s: float = 0.0
     disconnects: float = 0.0
-    """Share of clients that leave early."""
+    """Share of clients that leave early, before or after their first token."""
+    poison: float = 0.0
+    """Share of requests that kill the engine that computes them."""
     reads: FaultRates = field(default_factory=FaultRates)
     timeout_s: float = 60.0
     lookahead: int = 0
     """Steps that engines launch before the one in flight is over."""
     limits: Limits = field(default_factory=Limits)
 
+    @property
+    def is_harmless(self) -> bool:
+        """Whether nothing happens that any request may notice: packets are lost, doubled, late and
+        reordered, the directory is away, clients leave; all that is absorbed without planning again."""
+        rates = (
+            self.crash_every_s,
+            self.cut_every_s,
+            self.freeze_every_s,
+            self.slow_every_s,
+            self.jump_every_s,
+            self.gateway_crash_every_s,
+            self.poison,
+            self.reads.stall,
+            self.reads.fail,
+        )
+        return not any(rates)
+
 
 CALM = Profile()
 
-DYING_WORKERS = Profile(requests=40, max_tokens=200, blocks=160, over_s=5.0, crash_every_s=0.3)
-"""A worker dies three times a second, mostly in the middle of an answer."""
 
-LATE_LANDING = Profile(
-    requests=60, over_s=20.0, blocks=64, disconnects=0.3, reads=FaultRates(stall=0.3, max_stall_s=12.0)
-)
-"""Reads that land long after their reader gave them up, under steady load."""
-
-LAPSED_LEASES = Profile(
-    requests=60,
-    over_s=15.0,
-    blocks=64,
-    reads=FaultRates(stall=0.3, max_stall_s=4.0),
-    limits=Limits(lease_s=0.5, renew_every_s=30.0),
-)
-"""Sources that reuse blocks while somebody still reads them."""
-
-
-def drawn(seed: int) -> Profile:
-    """The mixed profile: every kind of fault, each at a rate drawn from the seed."""
-    dice = random.Random(seed * 7919 + 1)
+def swarm(seed: int) -> Profile:
+    """Every kind of fault, each at a rate drawn from the seed: some runs are calm, some brutal."""
+    dice = random.Random(f"{seed}/profile")
     return Profile(
         prefills=dice.choice((1, 2)),
         decodes=dice.choice((1, 2)),
         gateways=dice.choice((1, 1, 2)),
-        blocks=dice.choice((64, 96, 160)),
+        blocks=dice.choice((40, 64, 96, 160)),
         loss=dice.choice((0.0, 0.01, 0.05, 0.1)),
         doubling=dice.choice((0.0, 0.05, 0.2)),
         jitter_s=dice.choice((0.0, 0.0005, 0.005)),
         crash_every_s=dice.choice((0.0, 0.0, 10.0, 3.0)),
+        retire_every_s=dice.choice((0.0, 0.0, 5.0)),
         cut_every_s=dice.choice((0.0, 0.0, 3.0)),
         freeze_every_s=dice.choice((0.0, 0.0, 5.0)),
+        slow_every_s=dice.choice((0.0, 0.0, 5.0)),
+        jump_every_s=dice.choice((0.0, 0.0, 5.0)),
         gateway_crash_every_s=dice.choice((0.0, 0.0, 0.0, 5.0)),
         directory_away_every_s=dice.choice((0.0, 0.0, 4.0)),
         disconnects=dice.choice((0.0, 0.1, 0.3)),
+        poison=dice.choice((0.0, 0.0, 0.0, 0.04)),
         reads=FaultRates(
             stall=dice.choice((0.0, 0.0, 0.05)),
             fail=dice.choice((0.0, 0.0, 0.05)),

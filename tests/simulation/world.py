@@ -1,76 +1,58 @@
-"""One simulated cluster under load and faults, from one seed to one verdict."""
+"""One simulated cluster under load and faults, from one scenario to one verdict."""
 
 from __future__ import annotations
 
 import asyncio
 import random
 import zlib
-from dataclasses import dataclass
 
+from engine.owner import OwnerKind
 from kv_transfer.memory_fabric import MemoryFabric
 from kv_transfer.read_fate import DrawnFates
 from protocol.clock import LoopClock
 from protocol.directory import MemoryDirectory
-from protocol.ids import RequestId
+from protocol.errors import BatonError, DeadlineExceeded
 from protocol.links.memory import MemoryNetwork
-from protocol.request import Request
-from protocol.sampling import Sampling
-from protocol.virtual_loop import run_virtual
+from protocol.virtual_loop import Stuck, run_virtual
 from tests.simulation.client import Outcome
 from tests.simulation.directory_outage import DirectoryOutage
+from tests.simulation.error_log import errors_kept
+from tests.simulation.life import Surroundings
 from tests.simulation.nemesis import Nemesis
-from tests.simulation.node import VOCABULARY, Node, Surroundings
+from tests.simulation.node import Node
 from tests.simulation.place import GatewayPlace
 from tests.simulation.profile import Profile
+from tests.simulation.report import Report
+from tests.simulation.scenario import Scenario, Visit, request, scenario
 from tests.simulation.weather import Weather
 
+WARM_UP_S = 1.0
 SETTLE_S = 45.0
 """After the faults end: longer than lease, silence, quarantine and every deadline of a peer."""
-HELD = ("request", "pinned", "dest", "quarantine")
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What one seed showed."""
-
-    seed: int
-    outcomes: tuple[Outcome, ...]
-    complaints: tuple[str, ...]
-    strikes: int
-    replans: int
-    trace: int
-    """CRC of everything a client saw, and when: equal seeds give equal traces."""
-
-    @property
-    def stayed(self) -> int:
-        """Clients that did not leave by themselves."""
-        return sum(not outcome.left for outcome in self.outcomes)
-
-    @property
-    def complete(self) -> int:
-        """Clients that got their full answer."""
-        return sum(outcome.finish is not None for outcome in self.outcomes)
+LOOK_EVERY_S = 0.5
+HANG_S = 60.0
+"""Beyond the last moment at which anything may still end."""
+FRESH = 4
+"""Requests after healing, of which each must be answered."""
 
 
 class World:
     """Everything of one run."""
 
-    def __init__(self, seed: int, profile: Profile) -> None:
-        self._dice = random.Random(seed)
-        self._seed = seed
-        self._profile = profile
+    def __init__(self, scene: Scenario) -> None:
+        self._scene = scene
+        profile, seed = scene.profile, scene.seed
         self._clock = LoopClock()
-        self._weather = Weather(random.Random(seed + 1), profile)
+        self._dice = random.Random(f"{seed}/world")
+        self._weather = Weather(random.Random(f"{seed}/weather"), profile)
         network = MemoryNetwork(self._clock, self._weather)
-        fabric = MemoryFabric(DrawnFates(random.Random(seed + 2).random, profile.reads))
+        fabric = MemoryFabric(DrawnFates(random.Random(f"{seed}/reads").random, profile.reads))
         self._outage = DirectoryOutage(MemoryDirectory(self._clock))
         self._around = Surroundings(network, fabric, self._outage, profile.limits, profile)
-        self._nodes = [self._node("prefill", i) for i in range(profile.prefills)]
-        self._nodes += [self._node("decode", i) for i in range(profile.decodes)]
-        self._gateways = [self._place(i) for i in range(profile.gateways)]
-        self._nemesis = Nemesis(
-            random.Random(seed + 3), profile, self._nodes, self._gateways, self._weather, self._outage
-        )
+        roles = ["prefill"] * profile.prefills + ["decode"] * profile.decodes
+        self._nodes = [self._node(role, place) for place, role in enumerate(roles)]
+        self._gateways = [self._place(number) for number in range(profile.gateways)]
+        self._nemesis = Nemesis(scene.strikes, self._nodes, self._gateways, self._weather, self._outage)
         self._replans = 0
 
     async def run(self) -> Report:
@@ -79,76 +61,87 @@ class World:
             await node.start()
         for place in self._gateways:
             await place.start()
-        await self._clock.sleep(1.0)
+        await self._clock.sleep(WARM_UP_S)
         self._nemesis.start()
-        clients = [asyncio.create_task(self._client(i)) for i in range(self._profile.requests)]
+        clients = [asyncio.create_task(self._client(visit)) for visit in self._scene.visits]
         outcomes = [await client for client in clients]
         await self._nemesis.stop()
         complaints = [outcome.complaint() for outcome in outcomes]
+        complaints += self._needless(outcomes)
         complaints += await self._heal()
         for place in self._gateways:
             await place.stop()
         for node in self._nodes:
             await node.stop()
+            complaints += node.faults
         return self._report(outcomes, [one for one in complaints if one])
+
+    def _needless(self, outcomes: list[Outcome]) -> list[str]:
+        """Where nothing happened that a request may notice, none did."""
+        if not self._scene.profile.is_harmless:
+            return []
+        found = [f"{o.request.id} failed though nothing else did: {o.error}" for o in outcomes if o.error]
+        if self._replans:
+            found.append(f"{self._replans} requests were planned again though nothing failed")
+        return found
 
     async def _heal(self) -> list[str]:
         """No fault any more: whoever is missing comes back, and all must be as new."""
         self._weather.heal()
         self._outage.end()
         for node in self._nodes:
-            if node.life is None:
-                await node.start()
-            else:
+            if node.life is not None:
                 node.life.thaw()
-        await self._clock.sleep(SETTLE_S)
-        complaints = [complaint for node in self._nodes for complaint in self._accounts(node)]
-        fresh = [self._request(1000 + i) for i in range(4)]
-        answers = [await self._gateways[0].answer(request, None) for request in fresh]
-        for answer in answers:
+                node.life.hasten()
+        complaints = await self._settle()
+        profile = self._scene.profile
+        for number in range(FRESH):
+            fresh = request(self._dice, _cured(profile), 1000 + number)
+            answer = await self._gateways[0].answer(fresh, None)
             complaints.append(answer.complaint())
             if answer.finish is None:
-                complaints.append(f"after healing, {answer.request.id} failed: {answer.error}")
+                complaints.append(f"after healing, {fresh.id} failed: {answer.error}")
         return complaints
+
+    async def _settle(self) -> list[str]:
+        """What is still held when everything has had the time to end."""
+        until = self._clock.now() + SETTLE_S
+        while True:
+            await self._clock.sleep(LOOK_EVERY_S)
+            held = [found for node in self._nodes for found in self._accounts(node)]
+            held += [found for place in self._gateways for found in place.leftovers()]
+            if not held or self._clock.now() >= until:
+                return held
 
     def _accounts(self, node: Node) -> list[str]:
         if node.life is None or node.life.engine is None:
             return [f"{node.name} is not back"]
         engine = node.life.engine
-        engine.check()
-        counts = {kind.value: count for kind, count in engine.pool.counts().items()}
-        return [f"{node.name} still holds {counts[kind]} {kind} blocks" for kind in HELD if counts[kind]]
+        try:
+            engine.check()
+        except BatonError as wrong:
+            return [f"{node.name}: {wrong.message}"]
+        held = [
+            f"{node.name} still holds {count} {kind.value} blocks"
+            for kind, count in engine.pool.counts().items()
+            if count and kind not in (OwnerKind.FREE, OwnerKind.CACHE)
+        ]
+        if engine.running or engine.waiting:
+            held.append(f"{node.name} still has {len(engine.running) + len(engine.waiting)} sequences")
+        return held
 
-    async def _client(self, number: int) -> Outcome:
-        request = self._request(number)
-        at = self._dice.random() * self._profile.over_s
-        leaves = self._dice.random() < self._profile.disconnects
-        leave_after = self._dice.randrange(1, 8) if leaves else None
-        gateway = self._dice.choice(self._gateways)
-        await self._clock.sleep(at)
-        return await gateway.answer(request, leave_after)
+    async def _client(self, visit: Visit) -> Outcome:
+        await self._clock.sleep(visit.at)
+        place = self._gateways[visit.gateway]
+        return await place.answer(visit.request, visit.leave_after_tokens, visit.leave_after_s)
 
-    def _request(self, number: int) -> Request:
-        shared = self._dice.choice((0, 8, 17))
-        own = self._dice.randrange(1, 60)
-        prompt = tuple(range(shared)) + tuple(self._dice.randrange(VOCABULARY) for _ in range(own))
-        temperature = self._dice.choice((0.0, 0.8))
-        sampling = Sampling(seed=self._dice.getrandbits(64), temperature=temperature)
-        return Request(
-            id=RequestId(f"r{number}"),
-            model="modelled",
-            prompt=prompt,
-            sampling=sampling,
-            max_tokens=self._dice.randrange(1, self._profile.max_tokens),
-            stop_tokens=self._dice.choice(((), tuple(range(50)))),
-            timeout_s=self._profile.timeout_s,
-        )
-
-    def _node(self, role: str, number: int) -> Node:
-        return Node(f"{role}-{number}", role, self._dice.random() * 1e6, self._around)
+    def _node(self, role: str, place: int) -> Node:
+        first = self._scene.profile.prefills if role == "decode" else 0
+        offset = self._dice.random() * 1e6
+        return Node(f"{role}-{place - first}", role, offset, self._around, place + 1)
 
     def _place(self, number: int) -> GatewayPlace:
-        dice = random.Random(self._seed * 31 + number)
+        dice = random.Random(f"{self._scene.seed}/gateway {number}")
         return GatewayPlace(f"gateway-{number}", dice, self._around, self._count_replan)
 
     def _count_replan(self) -> None:
@@ -158,14 +151,40 @@ class World:
         seen = [(o.request.id, o.tokens, o.error, round(o.seconds, 9)) for o in outcomes]
         trace = zlib.crc32(repr(seen).encode())
         return Report(
-            self._seed, tuple(outcomes), tuple(complaints), self._nemesis.strikes, self._replans, trace
+            self._scene.seed,
+            tuple(outcomes),
+            tuple(complaints),
+            self._nemesis.struck,
+            self._replans,
+            trace,
         )
 
 
-async def _live(seed: int, profile: Profile) -> Report:
-    return await World(seed, profile).run()
+def _cured(profile: Profile) -> Profile:
+    """Without poison."""
+    return Profile(
+        max_tokens=profile.max_tokens, max_own_prompt=profile.max_own_prompt, timeout_s=profile.timeout_s
+    )
+
+
+async def _live(scene: Scenario) -> Report:
+    profile = scene.profile
+    longest_s = WARM_UP_S + profile.over_s + (1 + FRESH) * profile.timeout_s + SETTLE_S + HANG_S
+    async with LoopClock().deadline(longest_s):
+        return await World(scene).run()
+
+
+def run_scenario(scene: Scenario) -> Report:
+    """One run on a virtual clock. A cluster that deadlocks or never ends is a complaint."""
+    with errors_kept() as logged:
+        try:
+            report = run_virtual(_live(scene))
+        except (Stuck, DeadlineExceeded) as hang:
+            return Report(scene.seed, (), (f"the run hangs: {hang}", *logged), len(scene.strikes), 0, 0)
+    complaints = report.complaints + tuple(logged)
+    return Report(report.seed, report.outcomes, complaints, report.strikes, report.replans, report.trace)
 
 
 def run_seed(seed: int, profile: Profile) -> Report:
-    """One run on a virtual clock. Raises Stuck if the cluster deadlocks."""
-    return run_virtual(_live(seed, profile))
+    """The run of one seed."""
+    return run_scenario(scenario(seed, profile))
