@@ -92,9 +92,9 @@ class Sequence:
     def uncomputed(self) -> int:
         """Tokens that still have to pass through the model and that a step may compute now. A token
         that is being drawn counts, unless it is the last one, or penalties must know it first."""
-        if self.ending or (self.drawing and self.request.sampling.counts_history):
+        if self.drawing and (self.ending or self.request.sampling.counts_history):
             return 0
-        return len(self.tokens) + self.drawing - self.planned
+        return len(self.tokens) + self.drawing - self.computed - self.in_flight
 
     @property
     def ending(self) -> bool:
