@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import torch
 
+from engine.runner import Runner
 from engine.step import Draw, Sampled, Slice, Step
-from engine.torch_runner.cuda.cuda_runner import CudaRunner
 from engine.torch_runner.cuda.decode_graphs import BUCKETS, bucket_for
 from engine.torch_runner.cuda.device_draw import UNUSABLE, best_tokens, put_carried
 from engine.torch_runner.cuda.host_streams import HostStreams
@@ -58,7 +58,7 @@ def test_facts_are_those_of_the_cpu_but_for_the_lookahead(folder_of: FolderOf) -
     )
 
 
-def prompts(runner: CudaRunner, samplings: list[Sampling]) -> Step:
+def prompts(runner: Runner, samplings: list[Sampling]) -> Step:
     """A prompt for each, of different lengths, in blocks of its own."""
     slices = []
     for number, sampling in enumerate(samplings):

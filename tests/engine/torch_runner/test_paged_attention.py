@@ -10,11 +10,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.arena import DeviceMemory
 from engine.step import Slice, Step
 from engine.torch_runner import attention, attention_plan
 from engine.torch_runner.attention import Attention, TorchAttention
 from engine.torch_runner.attention_call import AttentionCall
 from engine.torch_runner.attention_plan import AttentionPlan
+from engine.torch_runner.cuda.device_arena import allocate_device_arena
 from engine.torch_runner.kv_layout import KvLayout, LayerShape
 from engine.torch_runner.kv_pool import TORCH_DTYPES, KvPool, allocate_arena, pool_over
 from engine.torch_runner.native.compiler import built_library
@@ -73,12 +75,17 @@ def native(threads: int) -> NativeAttention:
     return NativeAttention(NativeLibrary(built_library(), threads))
 
 
-def _poisoned_pool(case: Case, dtype: str) -> KvPool:
+def _poisoned_pool(case: Case, dtype: str, device: str) -> KvPool:
     shape = LayerShape(case.kv_heads, case.k_dim, case.v_dim)
     layout = KvLayout((OTHER_LAYER, shape), BLOCK, dtype)
-    arena = allocate_arena(BLOCKS, layout.block_bytes)
-    arena.data[:] = 0xFF
-    return pool_over(arena, layout)
+    if device == "cpu":
+        arena = allocate_arena(BLOCKS, layout.block_bytes)
+        arena.data[:] = 0xFF
+        return pool_over(arena, layout)
+    there = allocate_device_arena(BLOCKS, layout.block_bytes, torch.device(device))
+    assert isinstance(there.memory, DeviceMemory)
+    there.memory.tensor.fill_(0xFF)
+    return pool_over(there, layout)
 
 
 def _naive(
@@ -97,10 +104,12 @@ def _naive(
     return out
 
 
-def check_against_the_formula(case: Case, attend: Attention, dtype: str = "float32") -> None:
+def check_against_the_formula(
+    case: Case, attend: Attention, dtype: str = "float32", device: str = "cpu"
+) -> None:
     """Runs one case through the hook and compares every row. All inputs are exact in bf16."""
     generator = torch.Generator().manual_seed(case.seed)
-    pool = _poisoned_pool(case, dtype)
+    pool = _poisoned_pool(case, dtype, device)
     numbers = TORCH_DTYPES[dtype]
     free = torch.randperm(BLOCKS, generator=generator).tolist()
     histories, slices = [], []
@@ -121,13 +130,13 @@ def check_against_the_formula(case: Case, attend: Attention, dtype: str = "float
     ours = hook(
         AttentionCall(
             layer=1,
-            query=query.transpose(0, 1).to(numbers),
-            key=torch.cat([key[start:] for start, _, key, _ in histories]).transpose(0, 1).to(numbers),
-            value=torch.cat([value[start:] for start, _, _, value in histories]).transpose(0, 1).to(numbers),
+            query=query.transpose(0, 1).to(device, numbers),
+            key=_packed([key[start:] for start, _, key, _ in histories]).to(device, numbers),
+            value=_packed([value[start:] for start, _, _, value in histories]).to(device, numbers),
             scaling=0.3,
             window=case.window,
             softcap=case.softcap,
-            sinks=sinks if case.sinks else None,
+            sinks=sinks.to(device) if case.sinks else None,
         )
     )
     rtol, atol = (1e-4, 1e-5) if dtype == "float32" else (0.02, 0.02)
@@ -135,8 +144,13 @@ def check_against_the_formula(case: Case, attend: Attention, dtype: str = "float
     for start, count, key, value in histories:
         for at in range(start, start + count):
             expected = _naive(case, query[row], key[: at + 1], value[: at + 1], sinks)
-            torch.testing.assert_close(ours[row].float(), expected, rtol=rtol, atol=atol)
+            torch.testing.assert_close(ours[row].float().cpu(), expected, rtol=rtol, atol=atol)
             row += 1
+
+
+def _packed(parts: list[torch.Tensor]) -> torch.Tensor:
+    """[heads, N, D] of parts [tokens, heads, D]."""
+    return torch.cat(parts).transpose(0, 1)
 
 
 def _randn(rows: int, heads: int, dim: int, generator: torch.Generator) -> torch.Tensor:

@@ -1,0 +1,1 @@
+"""Tests that need a CUDA device: `make test-cuda`. They are no part of `make test`."""
