@@ -1,14 +1,15 @@
-// All layers of a decoder of the Llama family, and its logits, for few rows: one call and one OpenMP region
-// a step. What each phase computes, and where it rounds, is what the single kernels do.
+// All layers of a decoder of the Llama family, and its logits: one call and one OpenMP region a step. What each phase computes, and where it rounds, is what the single kernels do.
 #include "attention.h"
 #include "crew.h"
 #include "linear.h"
 #include "linear_int8.h"
+#include "packed.h"
 #include "rows.h"
 
 namespace baton {
 
-// One layer's weights, and where its KV lies. A matrix M is `const bf16*` or `const int8::Weight*`.
+// One layer's weights, and where its KV lies. A matrix M is `const bf16*` (for FEW rows at most),
+// `const Packed*` or `const int8::Weight*`.
 template <class M>
 struct Layer {
     const bf16* norm;
@@ -16,7 +17,7 @@ struct Layer {
     const bf16 *qkv_bias, *query_norm, *key_norm;  // biases and norms of heads may be null
     M out;
     const bf16 *out_bias, *second_norm;
-    M gate, up;  // in int8 both lie in `gate`
+    M gate, up;  // in panels both lie in `gate`
     M down;
     bf16 *keys, *values;  // in block 0
     int64_t window;       // 0: none
@@ -53,11 +54,14 @@ class Pass {
     const DecoderStep& step_;
     Crew crew_;
     Tile<bf16, Pairs> tile_;
-    const int64_t row_;  // items of a row of qkv
+    std::vector<float> sums_;  // of one panel
+    const int64_t row_;        // items of a row of qkv
 
   public:
     Pass(const Decoder<M>& model, const DecoderStep& step, Phase* phases)
-        : model_(model), step_(step), crew_(phases), row_((model.heads + 2 * model.kv_heads) * model.dim) {}
+        : model_(model), step_(step), crew_(phases), row_((model.heads + 2 * model.kv_heads) * model.dim) {
+        if (std::is_same_v<M, const Packed*>) sums_.resize(std::max(step.rows, step.num_wanted) * PANEL);
+    }
 
     void layer(const Layer<M>& layer, const Call& call, const Units& units, float* left) {
         const DecoderStep& s = step_;
@@ -87,9 +91,18 @@ class Pass {
                   [&](int64_t u) { work(u * columns, std::min(u * columns + columns, n)); });
     }
 
+    // work(row), several rows a unit where there are many.
+    template <class Work>
+    void each_row(int64_t rows, Work work) {
+        const int64_t several = std::max<int64_t>(1, rows / (16 * model_.threads));
+        crew_.run((rows + several - 1) / several, [&](int64_t u) {
+            for (int64_t row = u * several; row < std::min(u * several + several, rows); ++row) work(row);
+        });
+    }
+
     // Rows of x, all or those named, into `normed`.
     void norm(const bf16* weight, const int64_t* which, int64_t rows) {
-        crew_.run(rows, [&](int64_t row) {
+        each_row(rows, [&](int64_t row) {
             const bf16* from = step_.x + (which ? which[row] : row) * model_.hidden;
             norm_row(from, weight, step_.normed + row * model_.hidden, model_.hidden, model_.eps);
         });
@@ -113,6 +126,41 @@ class Pass {
         const Rows in{step_.normed, model_.hidden, step_.num_wanted, model_.hidden};
         spread(model_.vocabulary, ROWS, [&](int64_t from, int64_t to) {
             logits_unit(in, head, step_.logits, model_.vocabulary, from, to);
+        });
+    }
+
+    // work(rows, panel, first row) for all panels of n columns, `width` of them a panel.
+    template <class Work>
+    void panels(const Rows& in, int64_t n, int width, Work work) {
+        const int64_t count = (n + width - 1) / width, rows = unit_rows(in.m, count, model_.threads);
+        const int64_t parts = (in.m + rows - 1) / rows;
+        crew_.run(count * parts, [&](int64_t u) {
+            const int64_t first = u % parts * rows;
+            work(rows_from(in, first, rows), u / parts, first);
+        });
+    }
+
+    void linear(const bf16* x, int64_t k, const Packed* weight, const bf16* bias, const bf16* residual, bf16* out,
+                int64_t n) {
+        const Segment segment{&weight->number, bias, residual, out, n, n};
+        panels({x, k, step_.rows, k}, n, PANEL, [&](const Rows& in, int64_t panel, int64_t first) {
+            panel_segment(in, segment_from(segment, first), panel, sums_.data());
+        });
+    }
+
+    void gated(const Packed* both, const Packed*) {
+        const Rows in{step_.normed, model_.hidden, step_.rows, model_.hidden};
+        panels(in, model_.inner, PANEL / 2, [&](const Rows& rows, int64_t panel, int64_t first) {
+            bf16* out = step_.gated + first * model_.inner;
+            panel_gated(rows, &both->number, out, model_.inner, panel, sums_.data());
+        });
+    }
+
+    void logits(const Packed* head) {
+        const Rows in{step_.normed, model_.hidden, step_.num_wanted, model_.hidden};
+        panels(in, model_.vocabulary, PANEL, [&](const Rows& rows, int64_t panel, int64_t first) {
+            float* out = step_.logits + first * model_.vocabulary;
+            panel_logits(rows, &head->number, out, model_.vocabulary, panel, sums_.data());
         });
     }
 
@@ -144,8 +192,8 @@ class Pass {
     // Norms and positions of queries and keys; keys and values go to their slots.
     void heads(const Layer<M>& layer) {
         const int64_t group = model_.heads / model_.kv_heads, dim = model_.dim;
-        crew_.run(step_.rows * model_.kv_heads, [&](int64_t u) {
-            const int64_t row = u / model_.kv_heads, head = u % model_.kv_heads;
+        each_row(step_.rows * model_.kv_heads, [&](int64_t at) {
+            const int64_t row = at / model_.kv_heads, head = at % model_.kv_heads;
             bf16* queries = step_.qkv + row * row_;
             bf16* key = queries + (model_.heads + head) * dim;
             for (int64_t g = 0; g < group; ++g) turn(queries + (head * group + g) * dim, layer.query_norm, row);
@@ -203,6 +251,11 @@ void decode(const Decoder<M>* model, const DecoderStep* step) {
 
 #if BATON_BF16
 extern "C" void baton_decode(const baton::Decoder<const baton::bf16*>* model, const baton::DecoderStep* step) {
+    baton::decode(model, step);
+}
+
+extern "C" void baton_decode_packed(const baton::Decoder<const baton::Packed*>* model,
+                                    const baton::DecoderStep* step) {
     baton::decode(model, step);
 }
 #endif

@@ -18,6 +18,7 @@ from engine.torch_runner.native.fused_layer import KNOWN_LAYERS, FusedLayer
 from engine.torch_runner.native.library import NativeLibrary
 from engine.torch_runner.native.native_decoder import NativeDecoder, can_decode
 from engine.torch_runner.native.operators import NativeNorm
+from engine.torch_runner.native.packed_projections import PackedProjections
 from engine.torch_runner.native.projections import NativeProjections, Projections
 
 Forward = Callable[..., torch.Tensor]
@@ -28,7 +29,9 @@ TRIED_ROWS = 3
 class FusedModules:
     """The modules whose forward was replaced."""
 
-    def __init__(self) -> None:
+    def __init__(self, restore: Callable[[], None] | None = None) -> None:
+        """`restore` gives modules back what they lost."""
+        self._restore = restore
         self._modules: list[nn.Module] = []
 
     def __len__(self) -> int:
@@ -44,14 +47,19 @@ class FusedModules:
         for module in self._modules:
             del module.__dict__["forward"]
         self._modules.clear()
+        if self._restore is not None:
+            self._restore()
 
 
 def fuse(model: LoadedModel, library: NativeLibrary, projections: Projections | None = None) -> FusedModules:
     """Replaces what the kernels can do: layers of a known family, norms, gated MLPs, linears; these with
-    the weights as they are unless `projections` says otherwise."""
-    if projections is None and library.linear_rows:
-        projections = NativeProjections(library)
+    bf16 weights unless `projections` says otherwise."""
     fused = FusedModules()
+    if projections is None and library.packs:
+        projections = packed = PackedProjections(library)
+        fused = FusedModules(packed.restore)
+    elif projections is None and library.linear_rows:
+        projections = NativeProjections(library)
     inside: set[nn.Module] = set()
     for module in model.network.modules():
         if module in inside:
@@ -62,7 +70,7 @@ def fuse(model: LoadedModel, library: NativeLibrary, projections: Projections | 
             fused.put(module, forward)
     if projections is not None and can_decode(model.network, library):
         layers = tuple(layer.__dict__["forward"] for layer in model.network.model.layers)
-        fused.put(model.network, NativeDecoder(model.network, layers, library, projections.decode))
+        fused.put(model.network, NativeDecoder(model.network, layers, library, projections))
     return fused
 
 

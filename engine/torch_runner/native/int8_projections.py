@@ -18,6 +18,9 @@ class Int8Projections:
     """What a module computed alone, it no longer can. An embedding that is tied to one keeps the memory,
     and looks up in it."""
 
+    most_rows = 32
+    """Of a step that is one native call."""
+
     def __init__(self, kernels: Int8Kernels) -> None:
         self._kernels = kernels
         self._scratch = Scratch()

@@ -84,6 +84,27 @@ class NativeLibrary:
             self.gated.argtypes = [pointer, size, size, size, pointer, pointer, pointer, size, size]
             self.decode = loaded.baton_decode
             self.decode.argtypes, self.decode.restype = [pointer, pointer], None
+            self._take_packed(loaded)
+
+    @property
+    def packs(self) -> bool:
+        """Whether packed weights pay: not where the matmul library has AMX."""
+        return bool(self.linear_rows) and "amx_bf16" not in cpu_flags()
+
+    def _take_packed(self, loaded: CDLL) -> None:
+        size, pointer = c_int64, c_void_p
+        self.pack, self.unpack = loaded.baton_pack, loaded.baton_unpack
+        for pack in (self.pack, self.unpack):
+            pack.argtypes, pack.restype = [pointer, pointer, pointer, size, size, size], None
+        self.huge_pages = loaded.baton_huge_pages
+        self.huge_pages.argtypes, self.huge_pages.restype = [pointer, size], None
+        self.panels = loaded.baton_panels
+        self.panels.argtypes, self.panels.restype = [pointer, size, size, pointer, size], None
+        self.gated_panels = loaded.baton_gated_panels
+        self.gated_panels.argtypes = [pointer, size, size, pointer, pointer, size, size]
+        self.gated_panels.restype = None
+        self.decode_packed = loaded.baton_decode_packed
+        self.decode_packed.argtypes, self.decode_packed.restype = [pointer, pointer], None
 
 
 def load_native(threads: int) -> NativeLibrary | None:

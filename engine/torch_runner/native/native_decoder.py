@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from ctypes import addressof, byref
 from typing import Any
 
@@ -17,6 +16,7 @@ from engine.torch_runner.native.fused_layer import FusedLayer, LayerFacts
 from engine.torch_runner.native.int8_operators import row_bytes
 from engine.torch_runner.native.library import NativeLibrary
 from engine.torch_runner.native.native_attention import NativeAttention
+from engine.torch_runner.native.projections import Projections
 from engine.torch_runner.packed_batch import PackedBatch
 from engine.torch_runner.paged_hook import PagedHook
 
@@ -33,16 +33,16 @@ class NativeDecoder:
         network: Any,
         layers: tuple[FusedLayer, ...],
         library: NativeLibrary,
-        decode: Callable[..., Any],
+        projections: Projections,
     ) -> None:
-        """`decode` is the native call for the weights that the layers have."""
+        """`projections` made the layers."""
         self._network = network
-        self._decode = decode
+        self._projections = projections
         self._layers = layers
         self._library = library
         self._embedding = network.model.embed_tokens.weight
         self._positions = network.model.rotary_emb
-        self._scratch = _Scratch(layers[0].facts, library.linear_rows, self._embedding)
+        self._scratch = _Scratch(layers[0].facts, self._embedding)
         self._pool: KvPool | None = None
         self._rows = (LayerArguments * len(layers))()
         self._model = DecoderArguments()
@@ -61,7 +61,7 @@ class NativeDecoder:
             and hook.plan is not None
             and isinstance(hook.attention, NativeAttention)
             and isinstance(logits_to_keep, torch.Tensor)
-            and input_ids.shape[1] <= self._library.linear_rows
+            and input_ids.shape[1] <= self._projections.most_rows
         ):
             logits = self._step(hook.plan.batch, hook.pool, hook.attention, logits_to_keep)
             return CausalLMOutputWithPast(logits=logits[None])
@@ -83,6 +83,7 @@ class NativeDecoder:
         x = embedding(batch.input_ids[0], self._embedding)
         cosine, sine = self._positions(x, batch.position_ids)
         logits = torch.empty(len(wanted), len(self._embedding))
+        self._scratch.fit(len(x))
         step = StepArguments(
             x.data_ptr(),
             *self._scratch.addresses,
@@ -99,7 +100,7 @@ class NativeDecoder:
             len(wanted),
             self._scratch.memory,
         )
-        self._decode(byref(self._model), byref(step))
+        self._projections.decode(byref(self._model), byref(step))
         return logits
 
     def _bind(self, pool: KvPool) -> None:
@@ -130,14 +131,24 @@ class NativeDecoder:
 
 
 class _Scratch:
-    """What one step leaves for the next kernel, allocated once."""
+    """What one step leaves for the next kernel; it grows to the largest step."""
 
-    def __init__(self, facts: LayerFacts, rows: int, like: torch.Tensor) -> None:
+    def __init__(self, facts: LayerFacts, like: torch.Tensor) -> None:
         attended = facts.queries * facts.dim
-        widths = (facts.hidden, attended + 2 * facts.keys * facts.dim, attended, facts.inner)
-        self._kept = [like.new_empty(rows, width) for width in widths]
+        self._like = like
+        self._widths = (facts.hidden, attended + 2 * facts.keys * facts.dim, attended, facts.inner)
+        self._kept: list[torch.Tensor] = []
+        self.addresses: list[int] = []
+        self.memory = 0
+
+    def fit(self, rows: int) -> None:
+        """Room for so many rows. What it held before is void."""
+        if self._kept and rows <= len(self._kept[0]):
+            return
+        hidden, _, attended, inner = self._widths
+        self._kept = [self._like.new_empty(rows, width) for width in self._widths]
         self.addresses = [tensor.data_ptr() for tensor in self._kept]
-        whole = row_bytes(max(facts.hidden, attended, facts.inner))
+        whole = row_bytes(max(hidden, attended, inner))
         self._kept.append(torch.empty(rows, whole, dtype=torch.uint8))
         self.memory = self._kept[-1].data_ptr()
 
@@ -148,13 +159,16 @@ def can_decode(network: Any, library: NativeLibrary) -> bool:
         return False
     layers = [layer.__dict__.get("forward") for layer in network.model.layers]
     head, table = network.lm_head, network.model.embed_tokens.weight
+    if not all(isinstance(layer, FusedLayer) for layer in layers):
+        return False
+    facts = layers[0].facts
     return (
-        all(isinstance(layer, FusedLayer) for layer in layers)
-        and len({layer.facts for layer in layers}) == 1
+        len({layer.facts for layer in layers}) == 1
         and head.bias is None
         and (head.out_features, head.in_features) == table.shape
         and "forward" in head.__dict__
         and table.dtype is torch.bfloat16
         and table.is_contiguous()
-        and network.model.norm.variance_epsilon == layers[0].facts.eps
+        and not any(size % 2 for size in (facts.hidden, facts.inner, facts.queries * facts.dim))
+        and network.model.norm.variance_epsilon == facts.eps
     )

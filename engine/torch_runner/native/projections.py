@@ -61,6 +61,11 @@ class Projections(Protocol):
     decode: Callable[..., Any]
     """The native call that runs all layers made of these: baton_decode, or its like."""
 
+    @property
+    def most_rows(self) -> int:
+        """Of a step that `decode` takes."""
+        ...
+
     def linear(self, *parts: nn.Linear) -> Linear:
         """One kernel for modules that take the same input; their outputs lie one after another."""
         ...
@@ -77,6 +82,7 @@ class NativeProjections:
         """`library` must have the linear kernels."""
         self._library = library
         self.decode: Callable[..., Any] = library.decode
+        self.most_rows = library.linear_rows
 
     def linear(self, *parts: nn.Linear) -> NativeLinear:
         """See Projections."""
