@@ -7,7 +7,7 @@ import logging
 from engine.arena import Arena
 from engine.runner import RunnerFacts
 from engine.torch_runner.cuda.cuda_runner import CudaRunner
-from engine.torch_runner.cuda.decode_graphs import DecodeGraphs
+from engine.torch_runner.cuda.decode_graphs import BUCKETS, DecodeGraphs
 from engine.torch_runner.cuda.device_forward import DeviceForward, TableAttention
 from engine.torch_runner.cuda.streams import Streams
 from engine.torch_runner.kv_layout import KvLayout
@@ -24,15 +24,18 @@ def assemble(
     attention: TableAttention,
     streams: Streams,
     facts: RunnerFacts,
+    buckets: tuple[int, ...] = BUCKETS,
 ) -> CudaRunner:
     """A runner of these parts, with its graphs recorded where the model allows it."""
     forward = DeviceForward(model, pool_over(arena, layout), attention)
-    return CudaRunner(facts, arena, forward, streams, _graphs(streams, forward, facts))
+    return CudaRunner(facts, arena, forward, streams, _graphs(streams, forward, facts, buckets))
 
 
-def _graphs(streams: Streams, forward: DeviceForward, facts: RunnerFacts) -> DecodeGraphs | None:
+def _graphs(
+    streams: Streams, forward: DeviceForward, facts: RunnerFacts, buckets: tuple[int, ...]
+) -> DecodeGraphs | None:
     try:
-        return DecodeGraphs(streams, forward, facts.max_context, facts.block_size)
+        return DecodeGraphs(streams, forward, facts.max_context, facts.block_size, buckets)
     except RuntimeError as error:
         reason = str(error).split("\n")[0]
         logger.warning("decode steps of this model run without CUDA graphs: %s", reason)

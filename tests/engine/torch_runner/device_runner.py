@@ -8,6 +8,7 @@ from pathlib import Path
 from engine.torch_runner.attention import TorchAttention
 from engine.torch_runner.cuda.assemble import assemble
 from engine.torch_runner.cuda.cuda_runner import CudaRunner
+from engine.torch_runner.cuda.decode_graphs import BUCKETS
 from engine.torch_runner.cuda.device_forward import TableAttention
 from engine.torch_runner.cuda.host_streams import HostStreams
 from engine.torch_runner.cuda.streams import Streams
@@ -26,6 +27,7 @@ def host_device_runner(
     streams: Streams | None = None,
     kv_bytes: int = 2 << 20,
     block_size: int = 8,
+    buckets: tuple[int, ...] = BUCKETS,
 ) -> CudaRunner:
     """As load_cuda makes one, fp32; by default with attention in plain torch."""
     options = LoadOptions(str(folder), kv_bytes, time.perf_counter, dtype="fp32", block_size=block_size)
@@ -35,4 +37,5 @@ def host_device_runner(
     arena = allocate_arena(layout.blocks_in(kv_bytes), layout.block_bytes)
     facts = describe(options, model, layout, arena, opened.digest(), lookahead=1)
     attention = attention or TorchTableAttention()
-    return assemble(model, layout, arena, attention, streams or HostStreams(time.perf_counter), facts)
+    streams = streams or HostStreams(time.perf_counter)
+    return assemble(model, layout, arena, attention, streams, facts, buckets)
