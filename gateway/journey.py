@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from gateway.fair_order import Place
 from gateway.generator import TokenEvent
 from protocol.ids import WorkerIdentity
 from protocol.messages import Phase, Stamp, TokenDelta
@@ -18,8 +19,8 @@ class Journey:
     """One request from its arrival to its end, over all its attempts."""
 
     request: Request
-    number: int
-    """Place in the order of arrival at this gateway."""
+    place: Place
+    """In the fair order of those who wait at this gateway."""
     arrived_at: float
     sent: list[int] = field(default_factory=list)
     attempts: int = 0
@@ -33,6 +34,11 @@ class Journey:
     stamps: list[Stamp] = field(default_factory=list)
     avoid: frozenset[WorkerIdentity] = frozenset()
     """Workers that failed this request."""
+    placed_at: float | None = None
+    """When the present attempt was admitted by its workers; None before the first."""
+    first_at: float | None = None
+    """When the first token came, and how many seconds that was after its place."""
+    first_s: float = 0.0
     _got_on_at: float = 0.0
     """Time of the last token, or of the arrival."""
     _placing: tuple[Stamp, ...] = ()
@@ -55,12 +61,16 @@ class Journey:
         attempts took since the last token counts as waiting, so each second is stamped once at most."""
         queue = Stamp(Phase.QUEUE, tried_at - self._got_on_at)
         self._placing = (queue, Stamp(Phase.RESERVE, reserved_at - tried_at))
+        self.placed_at = reserved_at
 
     def accept(self, delta: TokenDelta, now: float) -> TokenEvent:
         """The delta becomes part of the answer. From here on it counts as sent."""
         self.stamps += [*self._placing, *delta.stamps]
         self._placing = ()
         self._got_on_at = now
+        if self.first_at is None:
+            self.first_at = now
+            self.first_s = 0.0 if self.placed_at is None else now - self.placed_at
         self.sent.extend(delta.tokens)
         if self.cached_tokens is None:
             self.cached_tokens = delta.cached_tokens

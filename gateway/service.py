@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, aclosing
 
+from gateway.admission import RETRY_AFTER_S, Admission
 from gateway.attempt import AttemptRun
+from gateway.fair_order import FairOrder
 from gateway.fleet import Fleet
+from gateway.forecast import Forecast
 from gateway.generator import TokenEvent
 from gateway.journey import Journey
 from gateway.quarantine import Quarantine
-from gateway.recovery import RETRY_AFTER_S, Recovery
+from gateway.recovery import Recovery
 from gateway.turnstile import Turnstile
 from protocol.clock import Clock
 from protocol.errors import (
@@ -54,30 +56,39 @@ class Gateway:
         self._new_transfer = new_transfer
         self._quarantine = Quarantine(clock, limits.poison_s)
         self._recovery = Recovery(self._quarantine, limits, on_replan)
-        self._arrivals = itertools.count()
+        self._order = FairOrder()
         self._turnstile = Turnstile()
         self._suspects = Turnstile()
-        self._open = 0
+        self._forecast = Forecast()
+        self._admission = Admission(self._turnstile, self._forecast, limits)
 
     @property
     def open_requests(self) -> int:
         """Requests that are being answered."""
-        return self._open
+        return self._admission.open_requests
 
     async def generate(self, request: Request) -> AsyncGenerator[TokenEvent, None]:
         """Tokens in order, without gap or repeat, until one event has `finish`. Raises one BatonError
         in time if that is not possible. Closing it early cancels the request everywhere."""
-        if self._open >= self._limits.max_open_requests:
-            raise Overloaded("too many open requests", retry_after_s=RETRY_AFTER_S)
         self._quarantine.check(request)
-        self._open += 1
+        self._admission.enter(request)
+        journey = Journey(request, self._order.arrive(request), self._clock.now())
         try:
-            journey = Journey(request, next(self._arrivals), self._clock.now())
+            self._admission.check(request, self._turnstile.ahead(journey.place), request.timeout_s)
             async with aclosing(self._answer(journey)) as events:
                 async for event in events:
                     yield event
         finally:
-            self._open -= 1
+            self._admission.leave(request)
+            self._learn(journey)
+
+    def _learn(self, journey: Journey) -> None:
+        """Also from requests that did not get as far as they wanted: they took at least so long."""
+        now = self._clock.now()
+        if journey.first_at is not None:
+            self._forecast.spoke(journey.first_s, len(journey.sent), now - journey.first_at)
+        elif journey.placed_at is not None:
+            self._forecast.silent(now - journey.placed_at)
 
     async def _answer(self, journey: Journey) -> AsyncGenerator[TokenEvent, None]:
         """One attempt after another. Suspects take turns: each is computed alone up to a token."""
@@ -102,12 +113,12 @@ class Gateway:
     async def _take_turn(self, journey: Journey, alone: AsyncExitStack) -> None:
         """Waits until no other suspect of this gateway is computed."""
         if journey.suspect:
-            async with self._clock.deadline(journey.remaining_s(self._clock.now())):
-                await alone.enter_async_context(self._suspects.turn(journey.number))
+            async with self._clock.deadline(self._left_s(journey)):
+                await alone.enter_async_context(self._suspects.turn(journey.place))
 
     async def _place(self, journey: Journey) -> AttemptRun:
         """An attempt that its workers have admitted, within max_place_wait_s."""
-        remaining = journey.remaining_s(self._clock.now())
+        remaining = self._left_s(journey)
         wait_s = min(self._limits.max_place_wait_s, remaining)
         try:
             async with self._clock.deadline(wait_s):
@@ -119,19 +130,30 @@ class Gateway:
             raise Overloaded(full, retry_after_s=RETRY_AFTER_S) from late
 
     async def _wait_for_place(self, journey: Journey, patience_s: float) -> AttemptRun:
-        """Whoever has to wait holds nothing, and passes in order of arrival. After `patience_s` seconds
-        the last resort will do."""
+        """Whoever has to wait holds nothing, and passes in the fair order. After `patience_s` seconds the
+        last resort will do. Whoever cannot be answered in time any more is refused when its turn comes."""
         patient_until = self._clock.now() + patience_s
         if self._turnstile.is_free:
             run = await self._try_plans(journey, last_resort=False)
             if run is not None:
+                self._got_place(journey, waited=False)
                 return run
-        async with self._turnstile.turn(journey.number):
+        async with self._turnstile.turn(journey.place):
             while True:
+                if not journey.sent:
+                    self._admission.check(journey.request, 0, self._left_s(journey))
                 run = await self._try_plans(journey, last_resort=self._clock.now() >= patient_until)
                 if run is not None:
+                    self._got_place(journey, waited=True)
                     return run
                 await self._clock.sleep(PLACE_POLL_S)
+
+    def _got_place(self, journey: Journey, *, waited: bool) -> None:
+        self._order.passed(journey.place, journey.request.priority)
+        self._forecast.placed(self._clock.now(), waited=waited)
+
+    def _left_s(self, journey: Journey) -> float:
+        return journey.remaining_s(self._clock.now())
 
     async def _try_plans(self, journey: Journey, *, last_resort: bool) -> AttemptRun | None:
         """The first plan, cheapest first, that its workers accept; None if there is none now. A worker
@@ -176,7 +198,7 @@ class Gateway:
         if decode is None or (prefill is None and plan.prefill is not None):
             return None
         journey.attempts += 1
-        remaining = journey.remaining_s(self._clock.now())
+        remaining = self._left_s(journey)
         sent = tuple(journey.sent)
         assignment = Assignment(journey.request, journey.attempts, sent, remaining, journey.suspect)
         transfer = self._new_transfer()

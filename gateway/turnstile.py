@@ -1,4 +1,4 @@
-"""Where requests wait for a place: one passes at a time, always the one that arrived first."""
+"""Where requests wait for a place: one passes at a time, always the one whose place is the lowest."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from gateway.fair_order import Place
+
 
 class Turnstile:
-    """A lock that goes to the lowest number. It is handed over, so nobody slips in between."""
+    """A lock that goes to the lowest place. It is handed over, so nobody slips in between."""
 
     def __init__(self) -> None:
-        self._waiting: dict[int, asyncio.Future[None]] = {}
+        self._waiting: dict[Place, asyncio.Future[None]] = {}
         self._taken = False
 
     @property
@@ -19,26 +21,35 @@ class Turnstile:
         """Whether nobody is inside; then nobody waits either."""
         return not self._taken
 
+    @property
+    def waiting(self) -> int:
+        """How many wait, without whoever is inside."""
+        return len(self._waiting)
+
+    def ahead(self, place: Place) -> int:
+        """How many would pass before one of that place: whoever is inside, and lower ones."""
+        return int(self._taken) + sum(other < place for other in self._waiting)
+
     @asynccontextmanager
-    async def turn(self, number: int) -> AsyncIterator[None]:
-        """Waits until nobody with a lower `number` waits and nobody is inside. A cancelled wait leaves
-        no trace. Numbers are unique among those who wait."""
-        await self._enter(number)
+    async def turn(self, place: Place) -> AsyncIterator[None]:
+        """Waits until nobody with a lower `place` waits and nobody is inside. A cancelled wait leaves
+        no trace. Places are unique among those who wait."""
+        await self._enter(place)
         try:
             yield
         finally:
             self._leave()
 
-    async def _enter(self, number: int) -> None:
+    async def _enter(self, place: Place) -> None:
         if not self._taken:
             self._taken = True
             return
         turn = asyncio.get_running_loop().create_future()
-        self._waiting[number] = turn
+        self._waiting[place] = turn
         try:
             await turn
         except asyncio.CancelledError:
-            self._waiting.pop(number, None)
+            self._waiting.pop(place, None)
             if not turn.cancelled():  # the turn had come already
                 self._leave()
             raise

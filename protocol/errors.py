@@ -6,6 +6,7 @@ BatonError
 │   ├── UnknownModel          404
 │   └── NotOffered            400  a feature Baton refuses by name
 ├── Overloaded                503  no place in time; a retry helps
+│   ├── TenantOverloaded      429  the tenant has more than its share of what is full
 │   └── Busy                  503  one worker has no room: the router tries the next plan
 ├── DeadlineExceeded          504  the client's deadline passed
 ├── WorkerLost                503  a worker or its link went away: planned again
@@ -82,6 +83,15 @@ class Overloaded(BatonError):
     kind = "service_unavailable"
     code = "overloaded"
     retry_helps = True
+
+
+class TenantOverloaded(Overloaded):
+    """There would be a place, but not for this tenant: others have less than their share."""
+
+    http_status = 429
+    grpc_status = "RESOURCE_EXHAUSTED"
+    kind = "rate_limit_error"
+    code = "rate_limit_exceeded"
 
 
 class Busy(Overloaded):

@@ -109,7 +109,8 @@ def _could_hold(worker: WorkerView, tokens: int) -> bool:
 def _has_room(worker: WorkerView, ask: Ask) -> bool:
     if worker.load is None or worker.record.block_size == 0:
         return True
-    return worker.load.free_blocks >= -(-ask.tokens // worker.record.block_size)
+    on_the_way = worker.open_tokens  # sent since that report, or waiting there without blocks
+    return worker.load.free_blocks >= -(-(ask.tokens + on_the_way) // worker.record.block_size)
 
 
 def _decode_s(worker: WorkerView) -> float:

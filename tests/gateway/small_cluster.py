@@ -82,9 +82,13 @@ class SmallCluster:
         self.replans += 1
 
 
-def ask(name: str, prompt: tuple[int, ...], max_tokens: int = 40, timeout_s: float = 60.0) -> Request:
+def ask(
+    name: str, prompt: tuple[int, ...], max_tokens: int = 40, timeout_s: float = 60.0, tenant: str = "default"
+) -> Request:
     """A request of the cluster's model."""
-    return Request(RequestId(name), "modelled", prompt, Sampling(seed=1), max_tokens, timeout_s=timeout_s)
+    return Request(
+        RequestId(name), "modelled", prompt, Sampling(seed=1), max_tokens, tenant=tenant, timeout_s=timeout_s
+    )
 
 
 def prompts(count: int, length: int = 30) -> list[tuple[int, ...]]:

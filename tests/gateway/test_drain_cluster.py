@@ -38,7 +38,7 @@ def test_who_is_drained_finishes_what_it_has(leaving: str, at_s: float) -> None:
         await cluster.clock.sleep(at_s)
         former = cluster.node(leaving).life
         started = cluster.clock.now()
-        await cluster.node(leaving).drain(LIMITS.drain_s)
+        await cluster.drain(leaving, LIMITS.drain_s)
         assert cluster.clock.now() - started < LIMITS.drain_s / 2
         assert cluster.node(leaving).life is not former
         await _all_whole(asking)
@@ -57,7 +57,7 @@ def test_what_is_not_finished_in_time_is_handed_over(leaving: str) -> None:
         for _ in range(LIMITS.max_replans + 2):
             await cluster.clock.sleep(0.2)
             started = cluster.clock.now()
-            await cluster.node(leaving).drain(0.0)
+            await cluster.drain(leaving, 0.0)
             assert cluster.clock.now() - started < LIMITS.lease_s + LIMITS.renew_every_s + 2.0
         await _all_whole(asking)
 
@@ -73,7 +73,7 @@ def test_a_roll_out_fails_nothing(prefills: int, decodes: int) -> None:
         asking = await _load(cluster, 24, 6.0)
         await cluster.clock.sleep(0.5)
         for node in cluster.nodes:
-            await node.drain(LIMITS.drain_s)
+            await cluster.drain(node.name, LIMITS.drain_s)
         await _all_whole(asking)
 
     play(act, prefills, decodes)
@@ -88,7 +88,7 @@ def test_who_leaves_gets_no_new_work() -> None:
         holding = asyncio.create_task(cluster.ask("holds", prompts(1)[0], LONG_ANSWER))
         await cluster.clock.sleep(0.2)
         held = {s.request.id for s in leaver.engine.running}
-        draining = asyncio.create_task(cluster.node("decode-0").drain(LIMITS.drain_s))
+        draining = asyncio.create_task(cluster.drain("decode-0", LIMITS.drain_s))
         await cluster.clock.sleep(0.01)
         asking = [asyncio.create_task(cluster.ask(f"n{i}", p)) for i, p in enumerate(prompts(6))]
         await cluster.clock.sleep(0.1)

@@ -16,7 +16,7 @@ def delta(position: int, *stamps: Stamp, cached: int = 0) -> TokenDelta:
 
 def test_accepted_tokens_are_the_state() -> None:
     """What was accepted is what a new attempt is told; cached tokens are those of the first attempt."""
-    journey = Journey(request(), 0, 10.0)
+    journey = Journey(request(), (0.0, 0), 10.0)
     journey.accept(delta(0, cached=16), 11.0)
     event = journey.accept(delta(1, cached=99), 12.0)
     assert journey.sent == [0, 1]
@@ -26,7 +26,7 @@ def test_accepted_tokens_are_the_state() -> None:
 
 def test_a_lost_attempt_counts_as_waiting() -> None:
     """Each second until the first token is stamped once, though the first attempt came to nothing."""
-    journey = Journey(request(), 0, 10.0)
+    journey = Journey(request(), (0.0, 0), 10.0)
     journey.placed(11.0, 11.5)
     journey.placed(14.0, 14.5)
     event = journey.accept(delta(0, Stamp(Phase.PREFILL, 0.5)), 15.0)
@@ -35,7 +35,7 @@ def test_a_lost_attempt_counts_as_waiting() -> None:
 
 def test_waiting_in_the_middle_counts_from_the_last_token() -> None:
     """Time in which tokens flowed is no waiting."""
-    journey = Journey(request(), 0, 10.0)
+    journey = Journey(request(), (0.0, 0), 10.0)
     journey.placed(10.0, 10.0)
     journey.accept(delta(0), 20.0)
     journey.placed(23.0, 23.5)
@@ -46,7 +46,7 @@ def test_waiting_in_the_middle_counts_from_the_last_token() -> None:
 
 def test_two_deaths_make_a_suspect() -> None:
     """One may be bad luck."""
-    journey = Journey(request(), 0, 0.0)
+    journey = Journey(request(), (0.0, 0), 0.0)
     assert not journey.suspect
     journey.suspicion = 1
     assert not journey.suspect

@@ -17,7 +17,7 @@ Visit = tuple[int, float, float, float | None]
 async def _visit(turnstile: Turnstile, visit: Visit, log: list[tuple[str, int]]) -> None:
     number, comes_at, stays_s, _ = visit
     await asyncio.sleep(comes_at)
-    async with turnstile.turn(number):
+    async with turnstile.turn((0.0, number)):
         log.append(("in", number))
         try:
             await asyncio.sleep(stays_s)
@@ -53,10 +53,10 @@ def test_it_is_handed_over_so_nobody_slips_in_between() -> None:
         inside = asyncio.Event()
 
         async def wait() -> None:
-            async with turnstile.turn(1):
+            async with turnstile.turn((0.0, 1)):
                 inside.set()
 
-        async with turnstile.turn(0):
+        async with turnstile.turn((0.0, 0)):
             waiter = asyncio.create_task(wait())
             await asyncio.sleep(0)
         assert not turnstile.is_free

@@ -182,6 +182,13 @@ def test_plans_keep_their_promises(
         assert plans == ()
 
 
+def test_what_was_sent_since_the_last_report_takes_room() -> None:
+    """Prompts on their way, or waiting there without blocks, are not seen in the report: a worker is not
+    sent more than it has room for."""
+    assert ROUTER.plans(ASK, [view("d0", free=100, open_tokens=100 * 16 - ASK.tokens)], NOBODY)
+    assert ROUTER.plans(ASK, [view("d0", free=100, open_tokens=100 * 16 - ASK.tokens + 1)], NOBODY) == ()
+
+
 @given(asks, pools)
 def test_one_worker_less_is_never_a_crash_and_local_needs_no_prefill_worker(
     ask: Ask, workers: list[WorkerView]
@@ -194,6 +201,6 @@ def test_one_worker_less_is_never_a_crash_and_local_needs_no_prefill_worker(
         w
         for w in decodes
         if w.record.total_blocks * 16 >= ask.max_total
-        and (w.load is None or w.load.free_blocks * 16 >= ask.tokens)
+        and (w.load is None or w.load.free_blocks * 16 >= ask.tokens + w.open_tokens)
     ]
     assert bool(plans) or not roomy
