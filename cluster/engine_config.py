@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from cluster.spec import Dtype, SchedulingSpec, Weights
+from cluster.spec import Dtype, KvDtype, SchedulingSpec, Weights
 from protocol.errors import InvalidSpec
 from protocol.ids import WorkerIdentity
 from protocol.limits import Limits
@@ -23,6 +23,7 @@ class EngineConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     dtype: Dtype
     device: str
     weights: Weights
+    kv_dtype: KvDtype
     block_size: int
     kv_bytes: int
     threads: int

@@ -50,6 +50,7 @@ def build_core(config: EngineConfig) -> WorkerCore:
             dtype=config.dtype,
             device=config.device,
             weights=config.weights,
+            kv_dtype=config.kv_dtype,
             block_size=config.block_size,
             threads=config.threads,
         )

@@ -19,6 +19,7 @@ DEFAULT_LIMITS = Limits()
 
 Dtype = Literal["auto", "fp32", "bf16"]
 Weights = Literal["model", "int8"]
+KvDtype = Literal["model", "int8"]
 DEVICE = r"cpu|cuda(:[0-9]{1,3})?"
 DEVICES = '"cpu", "cuda" or "cuda:N"'
 Count = Annotated[int, Meta(ge=0, le=4096, description="a number of processes", examples=[1])]
@@ -97,6 +98,10 @@ class Spec:
         Weights, Meta(description="how weights are kept: model (in dtype) or int8", examples=["int8"])
     ] = "model"
     """int8: quantised when they are loaded; faster and slightly less exact."""
+    kv_dtype: Annotated[
+        KvDtype, Meta(description="what KV is stored in: model (as dtype) or int8", examples=["int8"])
+    ] = "model"
+    """int8: half the memory and half the bytes to move; slightly less exact."""
     block_size: Annotated[int, Meta(ge=1, le=1024, description="tokens in one KV block", examples=[16])] = 16
     kv_memory: Annotated[ByteSize, Meta(description="KV memory of one worker", examples=["256MiB"])] = (
         DEFAULT_KV_MEMORY

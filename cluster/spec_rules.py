@@ -15,21 +15,22 @@ def check_rules(spec: Spec) -> None:
         raise _wrong("pools.decode.replicas", "at least one decode worker is needed; write `replicas: 1`")
     _check_pool("pools.prefill", spec.pools.prefill)
     _check_pool("pools.decode", spec.pools.decode)
-    _check_weights(spec)
+    _check_int8(spec, "weights", spec.weights)
+    _check_int8(spec, "kv_dtype", spec.kv_dtype)
     _check_limits(spec.limits)
 
 
-def _check_weights(spec: Spec) -> None:
-    if spec.weights == "model":
+def _check_int8(spec: Spec, key: str, value: str) -> None:
+    if value == "model":
         return
     if spec.dtype == "fp32":
-        raise _wrong("weights", "int8 computes in bf16; write `dtype: bf16`, or `weights: model`")
+        raise _wrong(key, f"int8 goes with bf16; write `dtype: bf16`, or `{key}: model`")
     for name, pool in (("prefill", spec.pools.prefill), ("decode", spec.pools.decode)):
         if pool.replicas and spec.device_of(pool) != "cpu":
             raise _wrong(
-                "weights",
+                key,
                 f"int8 runs on CPUs only, and pools.{name} is on {spec.device_of(pool)}; "
-                "write `weights: model`",
+                f"write `{key}: model`",
             )
 
 

@@ -73,6 +73,7 @@ def engine_command(spec: Spec, pool: PoolSpec, place: WorkerPlace, identity: Wor
         dtype=spec.dtype,
         device=spec.device_of(pool),
         weights=spec.weights,
+        kv_dtype=spec.kv_dtype,
         block_size=spec.block_size,
         kv_bytes=int(spec.kv_memory),
         threads=threads,

@@ -28,7 +28,7 @@ class PagedForward:
         """fp32 logits [R, vocabulary] after the packed rows `rows` [R]; by default after the last
         token of each slice that draws."""
         batch = pack(step, self._layout.block_size)
-        self._hook.plan = AttentionPlan(batch, self._layout.block_size, TORCH_DTYPES[self._layout.dtype])
+        self._hook.plan = AttentionPlan(batch, self._layout.block_size, TORCH_DTYPES[self._layout.computed])
         try:
             wanted = batch.draw_rows if rows is None else rows
             return self._model.logits(batch.input_ids, batch.position_ids, wanted)

@@ -28,8 +28,8 @@ def gate(
     weights: str = "model",
 ) -> KvLayout:
     """The KV layout of a model whose layers all use the hook and whose logits are right, with native
-    kernels in it where these are right too. Raises UnsupportedModel, also when the model's code raises,
-    and InvalidSpec if `weights` are to be int8 and cannot be."""
+    kernels in it where these are right too; `dtype` is what KV is stored in. Raises UnsupportedModel,
+    also when the model's code raises, and InvalidSpec if `weights` or KV are to be int8 and cannot be."""
     try:
         layout = KvLayout(probe_layers(model), block_size, dtype)
         expected = eager_logits(model)
@@ -37,6 +37,10 @@ def gate(
             _quantised(model, layout, attention, native, expected)
         elif native is None or not _fused(model, layout, attention, native, expected):
             self_test(model, layout, attention, expected)
+    except UnsupportedModel as error:
+        if dtype == "int8":
+            raise InvalidSpec(f"with kv_dtype: int8, {error.message}", param="kv_dtype") from error
+        raise
     except BatonError:
         raise
     except Exception as error:

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 from protocol.errors import InvalidSpec
 
-ITEM_BYTES = {"float32": 4, "bfloat16": 2}
+ITEM_BYTES = {"float32": 4, "bfloat16": 2, "int8": 1}
+SCALE_BYTES = 4
+"""After the numbers of a token and head in int8 comes their scale, fp32."""
 MIN_BLOCKS = 2
 
 
@@ -18,11 +20,6 @@ class LayerShape:
     k_dim: int
     v_dim: int
 
-    @property
-    def items(self) -> int:
-        """Numbers per token, K and V."""
-        return self.kv_heads * (self.k_dim + self.v_dim)
-
 
 @dataclass(frozen=True, slots=True)
 class KvLayout:
@@ -31,11 +28,25 @@ class KvLayout:
     layers: tuple[LayerShape, ...]
     block_size: int
     dtype: str
+    """What is stored: float32, bfloat16, or int8, where a scale follows each D numbers."""
+
+    @property
+    def computed(self) -> str:
+        """What is computed with it."""
+        return "bfloat16" if self.dtype == "int8" else self.dtype
+
+    def width(self, dim: int) -> int:
+        """Items of one token and head that has `dim` numbers."""
+        return dim + SCALE_BYTES if self.dtype == "int8" else dim
+
+    def token_items(self, layer: LayerShape) -> int:
+        """Items of one token, K and V."""
+        return layer.kv_heads * (self.width(layer.k_dim) + self.width(layer.v_dim))
 
     @property
     def block_items(self) -> int:
-        """Numbers in one block, all layers."""
-        return self.block_size * sum(layer.items for layer in self.layers)
+        """Items in one block, all layers."""
+        return self.block_size * sum(self.token_items(layer) for layer in self.layers)
 
     @property
     def block_bytes(self) -> int:
@@ -44,12 +55,12 @@ class KvLayout:
 
     def key_offset(self, layer: int) -> int:
         """Start of the layer's K inside a block."""
-        return self.block_size * sum(shape.items for shape in self.layers[:layer])
+        return self.block_size * sum(self.token_items(shape) for shape in self.layers[:layer])
 
     def value_offset(self, layer: int) -> int:
         """Start of the layer's V inside a block."""
         shape = self.layers[layer]
-        return self.key_offset(layer) + self.block_size * shape.kv_heads * shape.k_dim
+        return self.key_offset(layer) + self.block_size * shape.kv_heads * self.width(shape.k_dim)
 
     def blocks_in(self, kv_bytes: int) -> int:
         """How many blocks fit. Raises InvalidSpec if that is too few to serve anything."""

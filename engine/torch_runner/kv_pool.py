@@ -12,7 +12,7 @@ from engine.arena import Arena, DeviceMemory
 from engine.torch_runner.kv_layout import KvLayout
 
 ALIGNMENT = 4096
-TORCH_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+TORCH_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "int8": torch.int8}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class PagedTensor:
 
     @property
     def dim(self) -> int:
-        """Numbers per token and head."""
+        """Items per token and head."""
         return self.slots.shape[3]
 
 
@@ -73,8 +73,8 @@ def pool_over(arena: Arena, layout: KvLayout) -> KvPool:
     items = raw.reshape(-1).view(TORCH_DTYPES[layout.dtype])
     layers = []
     for index, shape in enumerate(layout.layers):
-        key = _paged(items, layout, layout.key_offset(index), shape.kv_heads, shape.k_dim)
-        value = _paged(items, layout, layout.value_offset(index), shape.kv_heads, shape.v_dim)
+        key = _paged(items, layout, layout.key_offset(index), shape.kv_heads, layout.width(shape.k_dim))
+        value = _paged(items, layout, layout.value_offset(index), shape.kv_heads, layout.width(shape.v_dim))
         layers.append(LayerKv(key, value))
     return KvPool(layout, tuple(layers))
 

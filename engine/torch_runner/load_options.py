@@ -24,6 +24,8 @@ class LoadOptions:
     """cpu, cuda or cuda:N."""
     weights: str = "model"
     """model: in `dtype`; int8: quantised when they are loaded."""
+    kv_dtype: str = "model"
+    """What KV is stored in. model: as `dtype`; int8: half of it."""
     block_size: int = 16
     """Tokens in a block."""
     max_context: int = 0

@@ -41,7 +41,7 @@ def self_test(model: LoadedModel, layout: KvLayout, attention: Attention, expect
     are not the `expected` ones of one eager pass."""
     error = _relative_error(_paged(model, layout, attention, _tokens(model)), expected)
     typical, worst = error.median().item(), error.max().item()
-    if not (typical <= TYPICAL_ERROR[layout.dtype] and worst <= WORST_ERROR[layout.dtype]):
+    if not (typical <= TYPICAL_ERROR[layout.computed] and worst <= WORST_ERROR[layout.computed]):
         kind = model.network.config.model_type
         raise UnsupportedModel(
             f"this {kind} model gives other logits with paged attention than with its own "

@@ -17,6 +17,7 @@ from engine.torch_runner.device import CPU
 from engine.torch_runner.dtype import choose_dtype, cpu_flags
 from engine.torch_runner.forward import PagedForward
 from engine.torch_runner.gate import gate
+from engine.torch_runner.kv_dtype import kv_stored_in
 from engine.torch_runner.kv_layout import KvLayout
 from engine.torch_runner.kv_pool import allocate_arena, pool_over
 from engine.torch_runner.load_options import LoadOptions
@@ -80,7 +81,8 @@ class TorchRunner:
         model = load_model(folder, dtype)
         native = load_native(torch.get_num_threads())
         attention = TorchAttention() if native is None else NativeAttention(native)
-        layout = gate(model, options.block_size, dtype, attention, native, options.weights)
+        stored = kv_stored_in(options.kv_dtype, dtype, native)
+        layout = gate(model, options.block_size, stored, attention, native, options.weights)
         arena = allocate_arena(layout.blocks_in(options.kv_bytes), layout.block_bytes)
         facts = describe(options, model, layout, arena, folder.digest(), lookahead=0)
         return cls(model, layout, arena, facts, attention, options.now)
@@ -121,7 +123,7 @@ def describe(
     """The facts of a loaded model; `digest` is its folder's."""
     return RunnerFacts(
         model=options.name or PurePath(options.model).name,
-        dtype=layout.dtype,
+        dtype=layout.computed,
         max_context=_max_context(options, model, arena),
         vocabulary=model.facts.vocabulary,
         block_size=options.block_size,

@@ -53,6 +53,7 @@ dtype: fp32
 device: cuda
 block_size: 32
 weights: model
+kv_dtype: model
 kv_memory: 1.5GiB
 pools:
   prefill: {replicas: 2, cores: [0, 1], threads: 1, resources: {p: 1}, labels: {pool: prefill}}
@@ -110,7 +111,9 @@ def test_misspelt_key_names_the_one_that_was_meant(known: tuple[str, str], data:
         ("kv_memory: lots", 'kv_memory: expected bytes such as "256MiB" or "2GB", got \'lots\''),
         ("dtype: fp8", "dtype: invalid enum value 'fp8'; write what the model computes in"),
         ("weights: int4", "weights: invalid enum value 'int4'; write how weights are kept"),
-        ("{weights: int8, dtype: fp32}", "weights: int8 computes in bf16; write `dtype: bf16`"),
+        ("{weights: int8, dtype: fp32}", "weights: int8 goes with bf16; write `dtype: bf16`"),
+        ("{kv_dtype: int8, dtype: fp32}", "kv_dtype: int8 goes with bf16; write `dtype: bf16`"),
+        ("kv_dtype: fp8", "kv_dtype: invalid enum value 'fp8'; write what KV is stored in"),
         ("{weights: int8, device: cuda}", "weights: int8 runs on CPUs only, and pools.prefill is on cuda"),
         ("device: tpu", 'device: .*write "cpu", "cuda" or "cuda:N", for example `device: cuda:0`'),
         ("pools: {decode: {device: 'cuda:'}}", "pools.decode.device: .*for example `device: cuda:1`"),

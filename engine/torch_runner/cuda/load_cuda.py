@@ -31,8 +31,9 @@ def load_cuda(options: LoadOptions) -> CudaRunner:
     Raises UnsupportedModel if the model cannot be served, InvalidSpec if an option is wrong."""
     found = device_facts(options.device, read_devices())
     dtype = choose_device_dtype(options.dtype, found)
-    if options.weights != "model":
-        raise InvalidSpec(f"weights: {options.weights} is not offered on {options.device}", param="weights")
+    for key, wanted in (("weights", options.weights), ("kv_dtype", options.kv_dtype)):
+        if wanted != "model":
+            raise InvalidSpec(f"{key}: {wanted} is not offered on {options.device}", param=key)
     check_device_memory(options.device, found, options.kv_bytes)
     device = torch.device("cuda", device_index(options.device) or 0)
     torch.cuda.set_device(device)

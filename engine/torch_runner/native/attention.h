@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "dots.h"
+#include "kv_int8.h"
 
 namespace baton {
 
@@ -275,10 +276,12 @@ struct Unit {
     float* partial;  // where a part of the context leaves its sums; null: the whole context
 };
 
-template <class T, class M>
+// T: numbers of queries and outputs; M: how they are multiplied; S: what the cache holds.
+template <class T, class M, class S = T>
 class Tile {
     using P = typename M::Packed;
     Buffer<P> queries_, keys_, values_, chances_;
+    Buffer<T> read_keys_, read_values_;
     Buffer<float> scores_, sums_, rows_;
 
   public:
@@ -298,7 +301,7 @@ class Tile {
         std::fill(sums, sums + rows * v_width, 0.0f);
         std::fill(most, most + rows, NONE);
         std::fill(total, total + rows, 0.0f);
-        const T *key_rows[2][BLOCK], *value_rows[2][BLOCK];
+        const S *key_rows[2][BLOCK], *value_rows[2][BLOCK];
         find(call, unit, unit.from, key_rows[0], value_rows[0]);
         const bool direct = is_direct(call, rows);
         int now = 0;
@@ -306,19 +309,21 @@ class Tile {
             const bool last = at + BLOCK >= unit.to;
             if (!last) find(call, unit, at + BLOCK, key_rows[1 - now], value_rows[1 - now]);
             else if (after) find(call, *after, after->from, key_rows[1 - now], value_rows[1 - now]);
+            const T* const* key_row = as_read(key_rows[now], call.k_dim, read_keys_);
+            const T* const* value_row = as_read(value_rows[now], call.v_dim, read_values_);
             if (!direct) {
-                pack_keys<T, M>(key_rows[now], call.k_dim, keys);
+                pack_keys<T, M>(key_row, call.k_dim, keys);
                 multiply_rows<M, VECS>(queries, k_width, keys, BLOCK * M::PAIR, k_width / M::PAIR, scores, BLOCK,
                                        nullptr, rows);
-                pack_values<T, M>(value_rows[now], call.v_dim, v_width, values);
+                pack_values<T, M>(value_row, call.v_dim, v_width, values);
             } else {
-                score_directly(queries, key_rows[now], k_width, scores, rows);
+                score_directly(queries, key_row, k_width, scores, rows);
             }
             for (int64_t r = 0; r < rows; ++r)
                 soften(call, unit.piece->start + unit.first + r / call.group - at, scores + r * BLOCK,
                        chances + r * BLOCK, most[r], total[r], keep[r]);
             if (!direct) add_values(chances, values, v_width, sums, keep, rows);
-            else add_directly(chances, value_rows[now], v_width, sums, keep, rows);
+            else add_directly(chances, value_row, v_width, sums, keep, rows);
         }
         if (unit.partial) leave(unit.partial, rows, v_width, sums, most, total);
         else finish(call, unit, rows, v_width, sums, most, total);
@@ -343,6 +348,24 @@ class Tile {
     }
 
   private:
+    // The rows of a block as T; `space` holds pointers to them and, unless the cache does, the rows.
+    static const T* const* as_read(const S** rows, int64_t dim, Buffer<T>& space) {
+        if constexpr (std::is_same_v<S, T>) return rows;
+#if BATON_BF16
+        else {
+            const int64_t width = round_up(dim, LANES), items = BLOCK * sizeof(const T*) / sizeof(T);
+            T* out = space.take(items + BLOCK * width);
+            const T** made = reinterpret_cast<const T**>(out);
+            out += items;
+            for (int t = 0; t < BLOCK; ++t, out += width) {
+                made[t] = rows[t] ? out : nullptr;
+                if (rows[t]) get_kv(rows[t], dim, out);
+            }
+            return made;
+        }
+#endif
+    }
+
     static bool is_direct(const Call& call, int64_t rows) {
 #if BATON_BF16
         if constexpr (M::PAIR == 2) return rows <= DIRECT_ROWS && call.k_dim % 32 == 0 && call.v_dim % 32 == 0;
@@ -383,17 +406,18 @@ class Tile {
     }
 
     // Where the keys and values of a block lie; null beyond the end. Fetches them ahead of their use.
-    static void find(const Call& call, const Unit& unit, int64_t at, const T** keys, const T** values) {
+    static void find(const Call& call, const Unit& unit, int64_t at, const S** keys, const S** values) {
+        const int64_t k_width = kv_width<S>(call.k_dim), v_width = kv_width<S>(call.v_dim);
         const int64_t* table = call.tables + unit.piece->table;
         int64_t page = at / call.block_size, slot = at % call.block_size;
         for (int t = 0; t < BLOCK; ++t) {
             keys[t] = values[t] = nullptr;
             if (at + t >= unit.to) continue;
             const int64_t block = table[page] * call.block_step, row = unit.head * call.block_size + slot;
-            keys[t] = static_cast<const T*>(call.keys) + block + row * call.k_dim;
-            values[t] = static_cast<const T*>(call.values) + block + row * call.v_dim;
-            fetch(keys[t], call.k_dim);
-            fetch(values[t], call.v_dim);
+            keys[t] = static_cast<const S*>(call.keys) + block + row * k_width;
+            values[t] = static_cast<const S*>(call.values) + block + row * v_width;
+            fetch(keys[t], k_width);
+            fetch(values[t], v_width);
             if (++slot == call.block_size) {
                 slot = 0;
                 ++page;
@@ -401,9 +425,9 @@ class Tile {
         }
     }
 
-    static void fetch(const T* at, int64_t items) {
+    static void fetch(const S* at, int64_t items) {
         const char* from = reinterpret_cast<const char*>(at);
-        for (int64_t byte = 0; byte < items * static_cast<int64_t>(sizeof(T)); byte += 64)
+        for (int64_t byte = 0; byte < items * static_cast<int64_t>(sizeof(S)); byte += 64)
             __builtin_prefetch(from + byte);
     }
 
@@ -517,8 +541,8 @@ struct Units {
     int64_t floats() const { return parts > 1 ? count() * size : 0; }
 
     // Unit u of count(); `left` has floats() of them.
-    template <class T, class M>
-    void run(const Call& call, Tile<T, M>& tile, int64_t u, float* left) const {
+    template <class AnyTile>
+    void run(const Call& call, AnyTile& tile, int64_t u, float* left) const {
         if (parts == 1) return tile.run(call, whole[u], u + call.threads < count() ? &whole[u + call.threads] : nullptr);
         Unit unit = whole[u / parts];
         const int64_t blocks = (unit.to - unit.from + BLOCK - 1) / BLOCK, part = u % parts, to = unit.to;

@@ -19,7 +19,7 @@ struct Layer {
     const bf16 *out_bias, *second_norm;
     M gate, up;  // in panels both lie in `gate`
     M down;
-    bf16 *keys, *values;  // in block 0
+    void *keys, *values;  // in block 0
     int64_t window;       // 0: none
 };
 
@@ -29,6 +29,7 @@ struct Decoder {
     const bf16* norm;
     M head;
     int64_t num_layers, hidden, heads, kv_heads, dim, inner, vocabulary, block_size, block_step, threads;
+    int64_t int8_kv;  // 1: the cache holds int8
     float eps, head_eps, scale;
 };
 
@@ -48,12 +49,13 @@ struct DecoderStep {
 
 constexpr int64_t PHASES = 13;  // of a layer, at most; of the logits 3
 
-template <class M>
+// S: what the cache holds.
+template <class M, class S>
 class Pass {
     const Decoder<M>& model_;
     const DecoderStep& step_;
     Crew crew_;
-    Tile<bf16, Pairs> tile_;
+    Tile<bf16, Pairs, S> tile_;
     std::vector<float> sums_;  // of one panel
     const int64_t row_;        // items of a row of qkv
 
@@ -199,9 +201,9 @@ class Pass {
             for (int64_t g = 0; g < group; ++g) turn(queries + (head * group + g) * dim, layer.query_norm, row);
             turn(key, layer.key_norm, row);
             const int64_t slot = step_.blocks[row] * model_.block_step +
-                                 (head * model_.block_size + step_.offsets[row]) * dim;
-            std::memcpy(layer.keys + slot, key, dim * sizeof(bf16));
-            std::memcpy(layer.values + slot, key + model_.kv_heads * dim, dim * sizeof(bf16));
+                                 (head * model_.block_size + step_.offsets[row]) * kv_width<S>(dim);
+            put_kv(key, dim, static_cast<S*>(layer.keys) + slot);
+            put_kv(key + model_.kv_heads * dim, dim, static_cast<S*>(layer.values) + slot);
         });
     }
 
@@ -221,7 +223,7 @@ Call call_of(const Decoder<M>& model, const DecoderStep& step, const Layer<M>& l
             model.scale, 0.0f};
 }
 
-template <class M>
+template <class S, class M>
 void decode(const Decoder<M>* model, const DecoderStep* step) {
     std::vector<Call> calls;
     std::vector<std::unique_ptr<Units>> kinds;  // one for each window there is
@@ -239,10 +241,16 @@ void decode(const Decoder<M>* model, const DecoderStep* step) {
     std::vector<Phase> phases(model->num_layers * PHASES + 3);
 #pragma omp parallel num_threads(model->threads)
     {
-        Pass<M> pass(*model, *step, phases.data());
+        Pass<M, S> pass(*model, *step, phases.data());
         for (int64_t l = 0; l < model->num_layers; ++l) pass.layer(model->layers[l], calls[l], *units[l], left.data());
         if (step->num_wanted) pass.logits();
     }
+}
+
+template <class M>
+void decode_any(const Decoder<M>* model, const DecoderStep* step) {
+    if (model->int8_kv) decode<int8_t>(model, step);
+    else decode<bf16>(model, step);
 }
 
 #endif
@@ -251,18 +259,18 @@ void decode(const Decoder<M>* model, const DecoderStep* step) {
 
 #if BATON_BF16
 extern "C" void baton_decode(const baton::Decoder<const baton::bf16*>* model, const baton::DecoderStep* step) {
-    baton::decode(model, step);
+    baton::decode_any(model, step);
 }
 
 extern "C" void baton_decode_packed(const baton::Decoder<const baton::Packed*>* model,
                                     const baton::DecoderStep* step) {
-    baton::decode(model, step);
+    baton::decode_any(model, step);
 }
 #endif
 
 #if BATON_INT8
 extern "C" void baton_decode_int8(const baton::Decoder<const baton::int8::Weight*>* model,
                                   const baton::DecoderStep* step) {
-    baton::decode(model, step);
+    baton::decode_any(model, step);
 }
 #endif

@@ -22,6 +22,7 @@ class DecoderArguments(Structure):
         *((name, c_void_p) for name in ("layers", "norm", "head")),
         *((name, c_int64) for name in ("num_layers", "hidden", "heads", "kv_heads", "dim", "inner")),
         *((name, c_int64) for name in ("vocabulary", "block_size", "block_step", "threads")),
+        ("int8_kv", c_int64),
         *((name, c_float) for name in ("eps", "head_eps", "scale")),
     ]
 

@@ -18,8 +18,8 @@ class Int8Projections:
     """What a module computed alone, it no longer can. An embedding that is tied to one keeps the memory,
     and looks up in it."""
 
-    most_rows = 32
-    """Of a step that is one native call."""
+    most_rows = 4096
+    """Of a step that is one native call: bounds its scratch memory."""
 
     def __init__(self, kernels: Int8Kernels) -> None:
         self._kernels = kernels

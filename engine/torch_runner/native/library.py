@@ -82,6 +82,20 @@ class NativeLibrary:
             self.linear.argtypes = [pointer, size, size, size, pointer, size, size]
             self.gated = loaded.baton_gated
             self.gated.argtypes = [pointer, size, size, size, pointer, pointer, pointer, size, size]
+            self.attend[torch.int8] = loaded.baton_attend_int8
+            self.attend[torch.int8].argtypes, self.attend[torch.int8].restype = [pointer], None
+            self.store_int8 = loaded.baton_store_int8
+            self.store_int8.argtypes = [
+                pointer,
+                size,
+                size,
+                pointer,
+                size,
+                size,
+                pointer,
+                pointer,
+                *[size] * 3,
+            ]
             self.decode = loaded.baton_decode
             self.decode.argtypes, self.decode.restype = [pointer, pointer], None
             self._take_packed(loaded)

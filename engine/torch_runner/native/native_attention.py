@@ -37,9 +37,10 @@ class NativeAttention:
         """Every slice of the step, each over its own blocks only."""
         pieces, tables = self.tables(plan.batch, layer.key.slots.shape[0])
         key, value = layer.key, layer.value
-        query = _rows(call.query, key.slots.dtype)
+        query = _rows(call.query, computed_in(key.slots))
         heads, tokens, k_dim = query.shape
-        out = query.new_empty(tokens, heads, value.dim)
+        v_dim = call.value.shape[2]
+        out = query.new_empty(tokens, heads, v_dim)
         sinks = None if call.sinks is None else call.sinks.float().contiguous()
         arguments = AttentionArguments(
             query.data_ptr(),
@@ -57,20 +58,20 @@ class NativeAttention:
             key.heads,
             heads // key.heads,
             k_dim,
-            value.dim,
+            v_dim,
             call.window or 0,
             self._library.threads,
             call.scaling,
             call.softcap or 0.0,
         )
-        self._library.attend[query.dtype](byref(arguments))
+        self._library.attend[key.slots.dtype](byref(arguments))
         return out
 
     def _write(self, rows: torch.Tensor, paged: PagedTensor, batch: PackedBatch) -> None:
-        rows = _rows(rows, paged.slots.dtype)
+        rows = _rows(rows, computed_in(paged.slots))
         heads, tokens, dim = rows.shape
         slots = paged.slots
-        self._library.store(
+        arguments = (
             rows.data_ptr(),
             rows.stride(0),
             rows.stride(1),
@@ -82,8 +83,11 @@ class NativeAttention:
             tokens,
             heads,
             dim,
-            slots.element_size(),
         )
+        if slots.dtype is torch.int8:
+            self._library.store_int8(*arguments)
+        else:
+            self._library.store(*arguments, slots.element_size())
 
     def tables(self, batch: PackedBatch, num_blocks: int) -> tuple[Numbers, Numbers]:
         """Pieces and block tables of a step as the kernels read them, worked out once for all layers.
@@ -102,6 +106,11 @@ class NativeAttention:
             raise EngineFailed(f"a block table names a block that is not one of {num_blocks}")
         self._batch = batch
         return self._pieces, self._tables
+
+
+def computed_in(slots: torch.Tensor) -> torch.dtype:
+    """What queries and outputs are, over these slots."""
+    return torch.bfloat16 if slots.dtype is torch.int8 else slots.dtype
 
 
 def _rows(tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:

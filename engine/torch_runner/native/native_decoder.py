@@ -123,6 +123,7 @@ class NativeDecoder:
             pool.layout.block_size,
             keys.slots.stride(0),
             self._library.threads,
+            keys.slots.dtype is torch.int8,
             facts.eps,
             facts.head_eps,
             facts.scaling,

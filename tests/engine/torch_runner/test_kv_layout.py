@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.torch_runner.kv_layout import ITEM_BYTES, KvLayout, LayerShape
-from engine.torch_runner.kv_pool import allocate_arena, pool_over
+from engine.torch_runner.kv_pool import TORCH_DTYPES, allocate_arena, pool_over
 from protocol.errors import InvalidSpec
 
 SHAPES = st.builds(LayerShape, st.integers(1, 4), st.sampled_from([2, 8, 12]), st.sampled_from([2, 8, 12]))
@@ -24,7 +24,7 @@ LAYOUTS = st.builds(
 @given(LAYOUTS, st.integers(1, 5))
 def test_every_byte_of_a_block_belongs_to_one_place(layout: KvLayout, blocks: int) -> None:
     """Writing each layer's K and V with its own number fills the block in the documented order:
-    layer, K before V, head, token, dimension; and leaves other blocks alone."""
+    layer, K before V, head, token, dimension and scale; and leaves other blocks alone."""
     arena = allocate_arena(blocks, layout.block_bytes)
     pool = pool_over(arena, layout)
     for number, layer in enumerate(pool.layers):
@@ -34,10 +34,10 @@ def test_every_byte_of_a_block_belongs_to_one_place(layout: KvLayout, blocks: in
         number
         for index, shape in enumerate(layout.layers)
         for number, dim in ((2 * index + 1, shape.k_dim), (2 * index + 2, shape.v_dim))
-        for _ in range(shape.kv_heads * layout.block_size * dim)
+        for _ in range(shape.kv_heads * layout.block_size * layout.width(dim))
     ]
-    dtype = torch.float32 if layout.dtype == "float32" else torch.bfloat16
-    assert torch.from_numpy(arena.data[blocks - 1]).view(dtype).tolist() == expected
+    numbers = TORCH_DTYPES[layout.dtype]
+    assert torch.from_numpy(arena.data[blocks - 1]).view(numbers).tolist() == expected
     assert not arena.data[: blocks - 1].any()
 
 
