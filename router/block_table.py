@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from router.block_keys import Keys
+from router.reserved import reserved
 
 LINE = 8
 """Cells of a line: their keys fill one cache line."""
@@ -37,10 +38,9 @@ class BlockTable:
         slabs = 1 << self._max_depth
         self.capacity = slabs * SLAB
         """Keys that there can be at the very most."""
-        # Zeros take memory where they are first written, so growing into them copies nothing.
-        self._keys = np.zeros((slabs * LINES, LINE), np.uint64)
-        self._values = np.zeros((slabs * LINES, LINE), np.uint32)
-        self._used = np.zeros((slabs * LINES, LINE), np.uint16)
+        self._keys = reserved((slabs * LINES, LINE), np.uint64)
+        self._values = reserved((slabs * LINES, LINE), np.uint32)
+        self._used = reserved((slabs * LINES, LINE), np.uint16)
         self._depth = 1
         self._directory = np.arange(2)
         self._slab_depth = [1, 1]

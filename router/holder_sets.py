@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from protocol.kv_events import Tier
 from router.block_table import Values
+from router.reserved import reserved
 
 NOBODY = 0
 """The empty set."""
@@ -28,9 +29,9 @@ class HolderSets:
 
     def __init__(self, max_workers: int, max_sets: int) -> None:
         words = -(-max_workers // WORD)
-        self._rows = np.zeros((max_sets, len(Tier), words), np.uint64)
-        self._refs = np.zeros(max_sets, np.int64)
-        self.void = np.zeros(max_sets, np.bool_)
+        self._rows = reserved((max_sets, len(Tier), words), np.uint64)
+        self._refs = reserved((max_sets,), np.int64)
+        self.void = reserved((max_sets,), np.bool_)
         """By number: whether nobody is in the set. Two numbers may name equal sets after `forget`."""
         self.void[NOBODY] = True
         self.voids = 0
