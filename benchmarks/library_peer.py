@@ -32,11 +32,35 @@ def library_answers(
     python: Path, model: Path, prompts: Sequence[Sequence[int]], max_tokens: int, threads: int
 ) -> list[Answer]:
     """All prompts at once through continuous batching. Raises CalledProcessError, TimeoutExpired."""
-    job = {"prompts": list(map(list, prompts)), "max_tokens": max_tokens, "warm_up": list(prompts[0][:64])}
+    return _answers(python, model, prompts, max_tokens, "cpu", {"OMP_NUM_THREADS": str(threads)})
+
+
+def library_seconds(
+    python: Path, model: Path, prompts: Sequence[Sequence[int]], max_tokens: int, device: str
+) -> float:
+    """From all prompts at once to the last token of all. Raises CalledProcessError, TimeoutExpired."""
+    answers = _answers(python, model, prompts, max_tokens, device, {})
+    return max(one.arrived_s[-1] for one in answers) - min(one.sent_s for one in answers)
+
+
+def _answers(
+    python: Path,
+    model: Path,
+    prompts: Sequence[Sequence[int]],
+    max_tokens: int,
+    device: str,
+    environment: dict[str, str],
+) -> list[Answer]:
+    job = {
+        "prompts": list(map(list, prompts)),
+        "max_tokens": max_tokens,
+        "warm_up": list(prompts[0][:64]),
+        "device": device,
+    }
     done = subprocess.run(
         [str(python), str(SCRIPT), str(model)],
         input=json.dumps(job),
-        env={**os.environ, "OMP_NUM_THREADS": str(threads), "HF_HUB_OFFLINE": "1"},
+        env={**os.environ, **environment, "HF_HUB_OFFLINE": "1"},
         stdout=subprocess.PIPE,
         text=True,
         check=True,

@@ -1,7 +1,9 @@
 """The library peer: transformers' continuous batching. A script of its own, so that it can be run by
 another environment's python: `python peer_transformers.py MODEL < job.json`.
 
-The job: {"prompts": [[ids]], "max_tokens": n, "warm_up": [ids]}. The answer, the last line of output:
+The job: {"prompts": [[ids]], "max_tokens": n, "warm_up": [ids], "device": "cpu" or "cuda"}. On a device
+batches are prepared asynchronously, and a request's tokens are handed out at its end.
+The answer, the last line of output:
 {"version": str, "answers": [{"sent_s", "arrived_s", "tokens"}]}.
 """
 
@@ -28,9 +30,12 @@ def main() -> None:
     model = AutoModelForCausalLM.from_pretrained(
         sys.argv[1], dtype=torch.bfloat16, attn_implementation="sdpa"
     )
-    model.eval()
+    on_device = job["device"] != "cpu"
+    model.to(job["device"]).eval()
     pages = sum(-(-(len(one) + count) // PAGE) for one in prompts) + 8
     config = ContinuousBatchingConfig(num_blocks=pages, max_batch_tokens=BATCH_TOKENS, page_size=PAGE)
+    if on_device:
+        config.use_async_batching = True
     greedy = GenerationConfig(do_sample=False, max_new_tokens=count)
     with (
         torch.no_grad(),
@@ -39,14 +44,16 @@ def main() -> None:
         ) as manager,
     ):
         run(manager, [job["warm_up"]], 2)
-        answers = run(manager, prompts, count)
+        answers = run(manager, prompts, count, streaming=not on_device)
     print(json.dumps({"version": transformers.__version__, "answers": answers}))
 
 
-def run(manager: Any, prompts: list[list[int]], count: int) -> list[dict[str, object]]:
+def run(
+    manager: Any, prompts: list[list[int]], count: int, streaming: bool = True
+) -> list[dict[str, object]]:
     """All prompts at once; the time of each token as the manager hands it out."""
     sent = time.perf_counter()
-    names = [manager.add_request(one, max_new_tokens=count, streaming=True) for one in prompts]
+    names = [manager.add_request(one, max_new_tokens=count, streaming=streaming) for one in prompts]
     arrived: dict[str, list[float]] = {name: [] for name in names}
     seen = dict.fromkeys(names, 0)
     open_names = set(names)

@@ -1,0 +1,152 @@
+"""Measures the engine on a CUDA device beside transformers' asynchronous continuous batching.
+
+`make bench-cuda`: an 8 B Llama-shaped model of random weights in bf16, 32 sequences, greedy. Time of a
+decode step against what reading weights and KV takes at the measured bandwidth, and the device's idle
+share with one step of lookahead and without. Step time of the peer is the difference of two lengths.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmarks.box import hardware
+from benchmarks.cuda_loop import EngineLoop, busy_share, full_gaps_s, loaded_engine
+from benchmarks.figures import percentile
+from benchmarks.library_peer import NAME as LIBRARY
+from benchmarks.library_peer import add_transformers_option, library_seconds
+from benchmarks.model_8b import HEAD_SIZE, KV_HEADS, LAYERS, VOCABULARY, model_folder, step_bytes
+from benchmarks.report import Reach, Report, Row, at_least
+from engine.runner import Runner
+from engine.torch_runner.load_options import LoadOptions
+from engine.torch_runner.load_runner import load_runner
+
+NO_DEVICE = 2
+"""Exit status."""
+BATCH, PROMPT = 32, 128
+PROFILED = 40
+"""Steps under the profiler, which are not timed."""
+BUDGET = 2048
+READ_BYTES, READS = 4 << 30, 20
+FLOOR_SHARE, PEER_TIMES = 0.6, 2.0
+AHEAD, ALONE = "baton", "baton, no lookahead"
+WORK = f"batch {BATCH}, bf16"
+
+
+def read_bandwidth() -> float:
+    """Bytes per second: the best of some sums over memory far larger than any cache."""
+    memory = torch.ones(READ_BYTES // 4, dtype=torch.float32, device="cuda")
+    times = []
+    for _ in range(READS):
+        began, ended = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        began.record()
+        memory.sum()
+        ended.record()
+        ended.synchronize()
+        times.append(float(began.elapsed_time(ended)) / 1000.0)
+    return READ_BYTES / min(times)
+
+
+def random_prompts(seed: int) -> list[list[int]]:
+    """Never the same twice."""
+    return np.random.default_rng(seed).integers(1, VOCABULARY, (BATCH, PROMPT)).tolist()  # type: ignore[no-any-return]
+
+
+def our_rows(runner: Runner, tokens: int, layers: int, bandwidth: float) -> list[Row]:
+    """With lookahead and without: step time, share of the floor, idle share of the device."""
+    rows: list[Row] = []
+    for seed, (system, lookahead) in enumerate(((AHEAD, 1), (ALONE, 0))):
+        engine = loaded_engine(runner, random_prompts(seed), tokens + PROFILED, BUDGET)
+        loop = EngineLoop(engine, lookahead)
+        done = loop.run(tokens)
+        step_s = percentile(full_gaps_s(done, BATCH), 0.5)
+        idle = 1.0 - profiled_share(loop)
+        while loop.turn() is not None:
+            pass
+        floor_s = step_bytes(layers, BATCH, PROMPT + tokens / 2) / bandwidth
+        rows += [
+            Row(WORK, system, "decode step p50", step_s * 1e3, "ms"),
+            Row(WORK, system, "floor of the step", floor_s * 1e3, "ms"),
+            Row(WORK, system, "floor / step", floor_s / step_s, ""),
+            Row(WORK, system, "device idle", idle * 100, "%"),
+        ]
+    return rows
+
+
+def profiled_share(loop: EngineLoop) -> float:
+    """Share of the time in which the device runs at least one kernel, over some decode steps."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
+        loop.run(PROFILED // 2)
+        torch.cuda.synchronize()
+    spans = [
+        (event.time_range.start, event.time_range.end)
+        for event in profile.events() or ()
+        if event.device_type.name == "CUDA"
+    ]
+    return busy_share(spans)
+
+
+def peer_rows(python: Path, model: Path, tokens: int) -> list[Row]:
+    """Time per step as the difference of two lengths, so that prompts do not count."""
+    short = max(2, tokens // 4)
+    brief, long = (
+        library_seconds(python, model, random_prompts(100 + count), count, "cuda")
+        for count in (short, tokens)
+    )
+    return [Row(WORK, LIBRARY, "decode step p50", (long - brief) / (tokens - short) * 1e3, "ms")]
+
+
+def reaches(rows: Sequence[Row]) -> list[Reach]:
+    """What issue and targets ask for; nothing about a peer that is absent."""
+    steps = {row.system: row.value for row in rows if row.metric == "decode step p50"}
+    share = next(row.value for row in rows if row.system == AHEAD and row.metric == "floor / step")
+    found = [at_least(WORK, "floor / step", share, FLOOR_SHARE)]
+    if LIBRARY in steps:
+        found.append(at_least(WORK, f"speed / {LIBRARY}", steps[LIBRARY] / steps[AHEAD], PEER_TIMES))
+    return found
+
+
+def arguments() -> argparse.Namespace:
+    """What the command line says."""
+    parser = argparse.ArgumentParser(description=__doc__, prog="benchmarks.cuda")
+    parser.add_argument("--tokens", type=int, default=512, help="generated by each sequence; up to 8192")
+    parser.add_argument("--layers", type=int, default=LAYERS, help="fewer, to see that it works")
+    parser.add_argument("--quick", action="store_true", help="2 layers, 64 tokens")
+    parser.add_argument("--without-peer", action="store_true")
+    parser.add_argument("--cache", type=Path, help="folder for the model, 16 GB")
+    add_transformers_option(parser)
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Prints the report; the exit status."""
+    args = arguments()
+    if not torch.cuda.is_available():
+        print("bench-cuda needs a CUDA device and a CUDA build of torch; there is none here", file=sys.stderr)
+        return NO_DEVICE
+    tokens, layers = (64, 2) if args.quick else (args.tokens, args.layers)
+    model = model_folder(args.cache, layers)
+    bandwidth = read_bandwidth()
+    torch.cuda.empty_cache()
+    rows = [Row("this device", "hardware", "read bandwidth", bandwidth / 1e9, "GB/s")]
+    rows += [] if args.without_peer else peer_rows(args.transformers_python, model, tokens)
+    kv_bytes = 4 * layers * KV_HEADS * HEAD_SIZE * (BATCH + 1) * (PROMPT + tokens + PROFILED + 64)
+    options = LoadOptions(
+        str(model), kv_bytes, time.perf_counter, dtype="bf16", device="cuda", max_context=9216
+    )
+    rows += our_rows(load_runner(options), tokens, layers, bandwidth)
+    notes = (f"{layers} layers, {PROMPT} prompt tokens, {tokens} generated tokens of each sequence",)
+    used = f"{torch.cuda.get_device_name()}; {hardware()}"
+    absent = (LIBRARY,) if args.without_peer else ()
+    print(Report("cuda", used, tuple(rows), tuple(reaches(rows)), absent, notes).text())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
