@@ -132,9 +132,11 @@ class WorkerServer:
             logger.exception("the worker failed")
             self._failure = EngineFailed(f"{type(bug).__name__}: {bug}")
         finally:
-            watching.cancel()
+            if self._watch.verdict is None:
+                watching.cancel()  # else it is ending the engine, and is let finish that
             if self._failure is not None and not self._stopping:
                 self._switchboard.tell_gateways(Died(self._watch.suspects))
+            await asyncio.gather(watching, return_exceptions=True)
             await self._close(registration)
 
     async def _pump(self) -> None:

@@ -13,9 +13,10 @@ import pytest
 
 from protocol.clock import LoopClock
 from protocol.directory import MemoryDirectory
-from protocol.errors import LinkClosed, WorkerLost
+from protocol.errors import EngineFailed, LinkClosed, WorkerLost
 from protocol.links.grpc import GrpcDialer, GrpcLinkServer
 from protocol.links.link import Link
+from protocol.messages import Died, Leaving
 from tests.worker.echo_core import LIMITS, WORKER, frame, work
 from tests.worker.worker_site import frames_from, hello
 from worker.engine_process import ChildCommand, ChildHost
@@ -58,12 +59,13 @@ async def test_frames_reach_the_engine_process_and_return(worker: RealWorker) ->
 
 
 async def test_kill_of_the_engine_closes_every_link_within_a_second(worker: RealWorker) -> None:
-    """kill -9 of the engine process: links closed, directory left, and the worker says so."""
+    """kill -9 of the engine process: gateways hear of it, links close, the directory is left."""
     worker.link.send(work(10_000))
     await asyncio.sleep(0.2)
     assert worker.host.pid is not None
     os.kill(worker.host.pid, signal.SIGKILL)
     async with LoopClock().deadline(1.0):
+        assert await worker.link.receive() == Died(())
         with pytest.raises(LinkClosed):
             await worker.link.receive()
         with pytest.raises(WorkerLost, match="status -9"):
@@ -77,7 +79,23 @@ async def test_stop_ends_the_engine_process(worker: RealWorker) -> None:
     """After stop the link is closed and the engine process has exited."""
     assert worker.host.pid is not None
     await worker.server.stop(5.0)
+    assert await worker.link.receive() == Leaving()
     with pytest.raises(LinkClosed):
         await worker.link.receive()
     with pytest.raises(ProcessLookupError):
         os.kill(worker.host.pid, 0)
+
+
+async def test_an_engine_process_that_is_stopped_is_found_and_ended(worker: RealWorker) -> None:
+    """SIGSTOP in the middle of a step: gateways hear of a death within seconds, and no process is left."""
+    worker.link.send(work(600_000))
+    await asyncio.sleep(0.2)
+    pid = worker.host.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    async with LoopClock().deadline(LIMITS.frozen_s + 5.0):
+        assert await frames_from(worker.link, 1) == [Died(())]
+        with pytest.raises(EngineFailed, match="frozen"):
+            await worker.server.finished()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
