@@ -166,6 +166,8 @@ class Engine:
         """What the next step computes, for whoever's turn it is and has something to compute. Nothing
         is planned ahead of or behind a step that a sequence wants to itself."""
         decided = Schedule((), (), ())
+        if not self._running and not self._waiting:  # an idle engine is asked often: transfers are polled
+            return decided
         if self._in_flight and any(sequence.alone for sequence in (*self._running, *self._waiting)):
             return decided
         for running, waiting in self._turns.next(self._running, self.waiting):

@@ -73,7 +73,7 @@ class VirtualTimers:
         """Moves everything that is due to `ready`."""
         while self._heap and self._heap[0][0] <= now:
             handle = heapq.heappop(self._heap)[2]
-            if handle.cancelled():
+            if handle._cancelled:
                 self._cancelled -= 1
             else:
                 ready.append(handle)
@@ -125,10 +125,11 @@ class VirtualLoop(asyncio.BaseEventLoop):
         if self._idle_turns > MAX_IDLE_TURNS:
             self._idle_turns = 0  # the tasks still have to be cancelled on this loop
             raise Stuck(f"time stands still at {self._now:.6f} s: a task spins")
-        self._timers.take_due(self._now, self._ready)
-        for _ in range(len(self._ready)):
-            handle = self._ready.popleft()
-            if not handle.cancelled():
+        ready = self._ready
+        self._timers.take_due(self._now, ready)
+        for _ in range(len(ready)):
+            handle = ready.popleft()
+            if not handle._cancelled:
                 handle._run()
 
     def _pass_time(self) -> None:

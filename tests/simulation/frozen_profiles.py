@@ -16,7 +16,7 @@ MIXED_FROZEN = Profile(
     requests=24,
     max_tokens=40,
     max_own_prompt=60,
-    over_s=10.0,
+    over_s=5.0,
     blocks=96,
     block_size=4,
     loss=0.1,
@@ -33,7 +33,7 @@ MIXED_FROZEN = Profile(
     gateway_crash_every_s=30.0,
     directory_away_every_s=10.0,
     disconnects=0.1,
-    reads=FaultRates(stall=0.02, fail=0.02, max_stall_s=20.0),
+    reads=FaultRates(stall=0.005, fail=0.02, max_stall_s=20.0),
     timeout_s=30.0,
 )
 """Everything at once. Loss, doubling and jitter are upper bounds, and half of the seeds look ahead: see

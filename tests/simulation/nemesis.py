@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 from protocol.clock import LoopClock
+from protocol.errors import DeadlineExceeded
 from tests.simulation.directory_outage import DirectoryOutage
 from tests.simulation.node import Node
 from tests.simulation.place import GatewayPlace
@@ -32,6 +33,7 @@ class Nemesis:
         self._clock = LoopClock()
         self._task: asyncio.Task[None] | None = None
         self._running: list[asyncio.Task[None]] = []
+        self._stopped = asyncio.Event()
 
     @property
     def struck(self) -> int:
@@ -43,12 +45,22 @@ class Nemesis:
         self._task = asyncio.create_task(self._follow(self._clock.now()))
 
     async def stop(self) -> None:
-        """No new fault from now on; those that have begun run to their end."""
+        """No new fault from now on, and those that last are left to the world to heal; only a gateway
+        that is being replaced is waited for."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+        self._stopped.set()
         for running in self._running:
             await running
+
+    async def _last(self, seconds: float) -> None:
+        """Returns after `seconds`, or when faults are over."""
+        try:
+            async with self._clock.deadline(seconds):
+                await self._stopped.wait()
+        except DeadlineExceeded:
+            return
 
     async def _follow(self, began: float) -> None:
         for strike in self._strikes:
@@ -73,7 +85,7 @@ class Nemesis:
                 self._gateways[strike.who].jump(strike.for_s)
             case Fault.DIRECTORY_AWAY:
                 self._outage.begin()
-                await self._clock.sleep(strike.for_s)
+                await self._last(strike.for_s)
                 self._outage.end()
 
     def _end_a_life(self, strike: Strike) -> None:
@@ -92,10 +104,10 @@ class Nemesis:
             return
         if strike.fault is Fault.FREEZE:
             life.freeze()
-            await self._clock.sleep(strike.for_s)
+            await self._last(strike.for_s)
             life.thaw()
         else:
             life.drag()
             self._weather.slow(node.name, self._clock.now() + strike.for_s)
-            await self._clock.sleep(strike.for_s)
+            await self._last(strike.for_s)
             life.hasten()

@@ -55,16 +55,6 @@ class Node:
         else:
             life.end_engine()
 
-    async def drain(self, finish_s: float) -> None:
-        """Scale-down or roll-out: the worker leaves without anybody noticing, and a new life follows."""
-        life = self.life
-        if life is None:
-            return
-        await life.server.drain(finish_s)
-        await life.stop()
-        while self.life is None or self.life is life:
-            await self._clock.sleep(RESTART_S)
-
     async def stop(self) -> None:
         """An orderly end without another life."""
         if self._keeper is not None:

@@ -28,7 +28,9 @@ class Report:
     @property
     def complete(self) -> int:
         """Clients that got their full answer and had not left before."""
-        return sum(outcome.finish is not None and not outcome.left for outcome in self.outcomes)
+        return sum(
+            outcome.finish is not None and not (outcome.left or outcome.poisoned) for outcome in self.outcomes
+        )
 
     @property
     def errors(self) -> tuple[str, ...]:

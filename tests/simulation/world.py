@@ -8,7 +8,6 @@ import zlib
 
 from engine.owner import OwnerKind
 from kv_transfer.memory_fabric import MemoryFabric
-from kv_transfer.read_fate import DrawnFates
 from protocol.clock import LoopClock
 from protocol.directory import MemoryDirectory
 from protocol.errors import BatonError, DeadlineExceeded
@@ -22,6 +21,7 @@ from tests.simulation.nemesis import Nemesis
 from tests.simulation.node import Node
 from tests.simulation.place import GatewayPlace
 from tests.simulation.profile import Profile
+from tests.simulation.read_weather import ReadWeather
 from tests.simulation.report import Report
 from tests.simulation.scenario import Scenario, Visit, request, scenario
 from tests.simulation.weather import Weather
@@ -46,7 +46,8 @@ class World:
         self._dice = random.Random(f"{seed}/world")
         self._weather = Weather(random.Random(f"{seed}/weather"), profile)
         network = MemoryNetwork(self._clock, self._weather)
-        fabric = MemoryFabric(DrawnFates(random.Random(f"{seed}/reads").random, profile.reads))
+        self._reads = ReadWeather(random.Random(f"{seed}/reads"), profile)
+        fabric = MemoryFabric(self._reads)
         self._outage = DirectoryOutage(MemoryDirectory(self._clock))
         self._around = Surroundings(network, fabric, self._outage, profile.limits, profile)
         roles = ["prefill"] * profile.prefills + ["decode"] * profile.decodes
@@ -88,6 +89,7 @@ class World:
     async def _heal(self) -> list[str]:
         """No fault any more: whoever is missing comes back, and all must be as new."""
         self._weather.heal()
+        self._reads.heal()
         self._outage.end()
         for node in self._nodes:
             if node.life is not None:
