@@ -8,6 +8,7 @@ from cluster.spec import PoolSpec, Spec
 from engine.torch_runner.cuda.ask_devices import ask_devices
 from engine.torch_runner.device import (
     Devices,
+    check_device_formats,
     check_device_memory,
     choose_device_dtype,
     device_facts,
@@ -27,6 +28,7 @@ def check_devices(spec: Spec, ask: Callable[[], Devices] = ask_devices) -> None:
     devices = ask() if workers else Devices(())
     for name, count in workers.items():
         facts = device_facts(name, devices)
+        check_device_formats(name, spec.weights, spec.kv_dtype)
         choose_device_dtype(spec.dtype, facts)
         check_device_memory(name, facts, count * spec.kv_memory)
 

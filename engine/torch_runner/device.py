@@ -76,6 +76,13 @@ def choose_device_dtype(wanted: str, facts: DeviceFacts) -> str:
     return dtype
 
 
+def check_device_formats(device: str, weights: str, kv_dtype: str) -> None:
+    """Raises InvalidSpec for weights or KV in int8, which only the CPU's kernels read."""
+    for key, wanted in (("weights", weights), ("kv_dtype", kv_dtype)):
+        if wanted != "model":
+            raise InvalidSpec(f"{key}: {wanted} is not offered on {device}", param=key)
+
+
 def check_device_memory(device: str, facts: DeviceFacts, kv_bytes: int) -> None:
     """Raises InvalidSpec if KV memory of `kv_bytes`, all workers of the device together, does not fit
     into what is free there."""

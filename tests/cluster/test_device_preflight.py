@@ -47,15 +47,17 @@ def test_without_devices_nobody_is_asked() -> None:
             r"dtype: Old \(compute capability 7.5\) does not compute in bf16",
         ),
         (spec("cuda:1"), BOTH, "dtype: Old"),
+        (spec("cuda", weights="int8"), BOTH, "weights: int8 is not offered on cuda:0"),
+        (spec("cuda", kv_dtype="int8"), BOTH, "kv_dtype: int8 is not offered on cuda:0"),
         (spec("cuda", kv_memory=ByteSize(66 << 30)), BOTH, "kv_memory: 135168 MiB do not fit into .* cuda:0"),
     ],
-    ids=["no GPU", "index", "dtype", "auto", "memory of both workers"],
+    ids=["no GPU", "index", "dtype", "auto", "weights", "KV", "memory of both workers"],
 )
 def test_what_a_device_cannot_do_is_one_sentence(asked: Spec, devices: Devices, message: str) -> None:
     """An absent device, a dtype it lacks, and more KV memory than it has free are refused by key."""
     with pytest.raises(InvalidSpec, match=message) as caught:
         check_devices(asked, lambda: devices)
-    assert caught.value.param in ("device", "dtype", "kv_memory")
+    assert caught.value.param in ("device", "dtype", "weights", "kv_dtype", "kv_memory")
 
 
 def test_what_a_device_can_do_passes() -> None:

@@ -103,6 +103,12 @@ def test_launching_greedy_steps_never_waits_for_the_device(folder_of: FolderOf) 
     assert first.result().seconds > 0 and second.result().seconds > 0
 
 
+def test_a_dense_model_decodes_by_graphs(folder_of: FolderOf, caplog: pytest.LogCaptureFixture) -> None:
+    """Recording its decode steps succeeds; a model that cannot be recorded is told in the log."""
+    load(folder_of, "llama")
+    assert "without CUDA graphs" not in caplog.text
+
+
 def test_auto_is_bf16_on_a_device(folder_of: FolderOf) -> None:
     """Where the device multiplies it, which the self-test then judges."""
     runner = load(folder_of, "llama", dtype="auto")

@@ -72,6 +72,7 @@ class DecodeGraphs:
         tokens, logits = (one[: batch.slices] for one in (recording.drawn.tokens, recording.drawn.logits))
         return Drawn(tokens.clone(), logits)
 
+    @torch.inference_mode()
     def _record(self, bucket: int) -> Recording:
         inputs = StepInputs(self._buffer, bucket, bucket)
         _pad(inputs)

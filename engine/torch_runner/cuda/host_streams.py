@@ -44,6 +44,7 @@ class HostStreams:
         return tuple(one.clone() for one in tensors), self.mark()
 
     def record(self, work: Callable[[], None]) -> Callable[[], None]:
-        """The work itself."""
+        """The work itself; it runs twice beforehand, as on a device, to warm up and to record."""
+        work()
         work()
         return work

@@ -11,6 +11,7 @@ from engine.torch_runner.cuda.read_devices import read_devices
 from engine.torch_runner.cuda.streams import CudaStreams
 from engine.torch_runner.cuda.triton_attention import TritonAttention
 from engine.torch_runner.device import (
+    check_device_formats,
     check_device_memory,
     choose_device_dtype,
     device_facts,
@@ -29,13 +30,12 @@ LOOKAHEAD = 1
 def load_cuda(options: LoadOptions) -> CudaRunner:
     """Loads, gates and self-tests a model on the device of `options`, then allocates its KV memory.
     Raises UnsupportedModel if the model cannot be served, InvalidSpec if an option is wrong."""
-    found = device_facts(options.device, read_devices())
+    index = device_index(options.device) or 0
+    found = device_facts(options.device, read_devices(index))
     dtype = choose_device_dtype(options.dtype, found)
-    for key, wanted in (("weights", options.weights), ("kv_dtype", options.kv_dtype)):
-        if wanted != "model":
-            raise InvalidSpec(f"{key}: {wanted} is not offered on {options.device}", param=key)
+    check_device_formats(options.device, options.weights, options.kv_dtype)
     check_device_memory(options.device, found, options.kv_bytes)
-    device = torch.device("cuda", device_index(options.device) or 0)
+    device = torch.device("cuda", index)
     torch.cuda.set_device(device)
     if options.threads:
         torch.set_num_threads(options.threads)

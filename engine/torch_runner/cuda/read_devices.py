@@ -10,18 +10,21 @@ import torch
 from engine.torch_runner.device import DeviceFacts, Devices
 
 
-def read_devices() -> Devices:
-    """As this process sees them; it holds a CUDA context from now on."""
+def read_devices(measured: int | None = None) -> Devices:
+    """As this process sees them. It holds a CUDA context on device `measured` from now on, of which
+    the free memory is asked, and of no other one; None: on each."""
     if torch.version.cuda is None:
         return Devices((), "this torch is built without CUDA")
     if not torch.cuda.is_available():
         return Devices((), "torch finds no GPU that it can use")
-    return Devices(tuple(_read(index) for index in range(torch.cuda.device_count())))
+    found = (_read(index, measured in (None, index)) for index in range(torch.cuda.device_count()))
+    return Devices(tuple(found))
 
 
-def _read(index: int) -> DeviceFacts:
+def _read(index: int, measure: bool) -> DeviceFacts:
     facts = torch.cuda.get_device_properties(index)
-    free, total = torch.cuda.mem_get_info(index)
+    total = int(facts.total_memory)
+    free = torch.cuda.mem_get_info(index)[0] if measure else total
     return DeviceFacts(facts.name, (facts.major, facts.minor), facts.multi_processor_count, total, free)
 
 

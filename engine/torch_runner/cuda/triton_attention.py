@@ -17,7 +17,9 @@ from engine.torch_runner.packed_batch import PackedBatch
 MIN_TILE = 16
 """What a matrix unit takes at least, on each side."""
 CHUNK_ROWS = 64
-"""Rows of a tile where there are many queries."""
+"""Rows of a tile where there are many queries, if heads are not too large for that."""
+QUERY_BYTES = 32768
+"""Of queries held at once."""
 TILE_BYTES = 16384
 """Of K, or of V, held at once; several are in flight."""
 SPLIT_TOKENS = 256
@@ -80,7 +82,8 @@ class TritonAttention:
         heads, tokens, _ = query.shape
         out = query.new_empty(tokens, heads, layer.value.dim)
         seen = tables.context if call.window is None else min(tables.context, call.window)
-        for part in self._parts(tables, layer.key.heads, heads // layer.key.heads, seen):
+        row_bytes = _tile(layer.key.dim) * query.element_size()
+        for part in self._parts(tables, layer.key.heads, heads // layer.key.heads, seen, row_bytes):
             self._launch(call, layer, query, tables, part, out)
         return out
 
@@ -89,7 +92,9 @@ class TritonAttention:
             self._batch, self._tables = batch, HostTables.of(batch.pieces).on(device)
         return self._tables
 
-    def _parts(self, tables: SliceTables, kv_heads: int, group: int, context: int) -> list[_Part]:
+    def _parts(
+        self, tables: SliceTables, kv_heads: int, group: int, context: int, row_bytes: int
+    ) -> list[_Part]:
         """Single tokens, split if they are too few for the device, then chunks."""
         parts = []
         if tables.singles:
@@ -97,7 +102,7 @@ class TritonAttention:
             parts.append(_Part(0, tables.singles, 1, _tile(group), splits))
         chunks = len(tables.rows) - tables.singles
         if chunks:
-            rows = max(CHUNK_ROWS, _tile(group))
+            rows = max(_queries_at_once(row_bytes), _tile(group))
             parts.append(_Part(tables.singles, chunks, tables.longest, rows, 1))
         return parts
 
@@ -171,6 +176,11 @@ def split_count(programs: int, context: int, multiprocessors: int) -> int:
     wanted = PROGRAMS_PER_UNIT * multiprocessors // max(1, programs)
     most = min(wanted, context // SPLIT_TOKENS, MAX_SPLITS)
     return 1 << (most.bit_length() - 1) if most > 1 else 1
+
+
+def _queries_at_once(row_bytes: int) -> int:
+    """Rows of a tile of queries: a power of two."""
+    return max(MIN_TILE, min(CHUNK_ROWS, QUERY_BYTES // row_bytes))
 
 
 def _keys_at_once(row_bytes: int) -> int:
