@@ -15,11 +15,11 @@ from tests.simulation.world import run_seed
 
 LATE_LANDING = Profile(
     requests=40,
-    over_s=8.0,
-    blocks=48,
+    over_s=4.0,
+    blocks=40,
     disconnects=0.2,
-    reads=FaultRates(stall=0.3, max_stall_s=5.0),
-    limits=Limits(read_deadline_s=1.0),
+    reads=FaultRates(stall=0.15, max_stall_s=3.0),
+    limits=Limits(read_deadline_s=0.5),
 )
 """Reads that land long after their reader gave them up, under steady load."""
 

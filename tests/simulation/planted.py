@@ -20,7 +20,7 @@ from kv_transfer.slot import Slot, SlotState
 from kv_transfer.source import KvSource
 from protocol.ids import BlockId, Incarnation, TransferId
 from protocol.links.session import Envelope, LinkSession
-from protocol.messages import Prefill, Reserve
+from protocol.messages import Prefill, Release, Reserve
 from protocol.request import Assignment, Request
 from tests.simulation.node import Node
 
@@ -56,6 +56,7 @@ def free_on_abort(patch: pytest.MonkeyPatch) -> None:
     """Blocks go back while reads may still land in them."""
 
     def let_go(self: KvSink, slot: Slot, now: float) -> None:
+        self._links.send(slot.peer, Release(slot.transfer))
         self._pool.give_back(Owner.dest(slot.transfer))
         self._end(slot)
 
