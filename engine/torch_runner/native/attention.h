@@ -447,7 +447,7 @@ class Tile {
         const float before = most;
         most = std::max(most, max_of(peak));
         const float base = most == NONE ? 0.0f : most;
-        keep = before == NONE ? 0.0f : exp_of(splat(before - base))[0];
+        keep = before == NONE ? 0.0f : before == base ? 1.0f : exp_of(splat(before - base))[0];
         Vec sum{};
         for (int v = 0; v < VECS; ++v) {
             const Vec chance = s[v] == NONE ? Vec{} : exp_of(s[v] - base);

@@ -87,12 +87,18 @@ inline Vec rounded(Vec x) {
 inline Vec larger(Vec a, Vec b) { return a > b ? a : b; }
 
 inline float sum_of(Vec x) {
+#if BATON_BF16
+    return _mm512_reduce_add_ps((__m512)x);
+#endif
     float total = 0;
     for (int lane = 0; lane < LANES; ++lane) total += x[lane];
     return total;
 }
 
 inline float max_of(Vec x) {
+#if BATON_BF16
+    return _mm512_reduce_max_ps((__m512)x);
+#endif
     float most = x[0];
     for (int lane = 1; lane < LANES; ++lane) most = x[lane] > most ? x[lane] : most;
     return most;
