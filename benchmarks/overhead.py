@@ -1,22 +1,26 @@
 """Measures what a decode step costs beside the forward pass: `make bench-overhead`.
 
 Plan and commit are the engine's own over real blocks, and sampling is the torch runner's over
-random logits; only the forward pass is left out. One thread.
+random logits; only the forward pass is left out. One thread. Beside it, greedy: the same as a share of
+whole steps of the 0.47 B model on all cores (overhead_share.py).
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 import torch
 
 from benchmarks.box import hardware
 from benchmarks.figures import percentile
-from benchmarks.model_047b import VOCABULARY
+from benchmarks.model_047b import VOCABULARY, model_folder
+from benchmarks.overhead_share import SHARE_TARGET, step_us
 from benchmarks.report import Reach, Report, Row, at_most
 from engine.engine import Engine
 from engine.modelled_runner import ModelledRunner, StepCost
@@ -39,6 +43,7 @@ WAYS = {
 PROMPT = 64
 BLOCK = 16
 STEPS = 200
+QUICK_STEPS = 20
 WARM_UP = 20
 SPREAD = 4.0
 """Standard deviation of the logits: peaked about as a language model's are."""
@@ -112,13 +117,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, prog="benchmarks.overhead")
     parser.add_argument("--quick", action="store_true", help="fewer steps")
     parser.add_argument("--vocabulary", type=int, default=VOCABULARY)
+    parser.add_argument("--cache", type=Path, help="folder for the model")
     args = parser.parse_args()
+    cores = len(os.sched_getaffinity(0))
+    whole = step_us(model_folder(args.cache), cores, QUICK_STEPS if args.quick else STEPS)
     torch.set_num_threads(1)
     rows: list[Row] = []
     reach: list[Reach] = []
     for way, sampling in WAYS.items():
         for batch in BATCHES:
-            found = measure(batch, sampling, args.vocabulary, STEPS // 10 if args.quick else STEPS)
+            found = measure(batch, sampling, args.vocabulary, QUICK_STEPS if args.quick else STEPS)
             work = f"batch {batch}"
             parts = {"plan": found.plan_us, "sample": found.sample_us, "commit": found.commit_us}
             rows += [Row(work, way, part, value, "us") for part, value in parts.items()]
@@ -127,6 +135,19 @@ def main() -> None:
                 reach.append(
                     at_most(work, "greedy step overhead, us", found.total_us, BASE_US + EACH_US * batch)
                 )
+            if way == "greedy" and batch in whole:
+                share = found.total_us / whole[batch]
+                rows.append(
+                    Row(
+                        work,
+                        way,
+                        f"shortest whole step of the 0.47 B model, {cores} threads",
+                        whole[batch],
+                        "us",
+                    )
+                )
+                rows.append(Row(work, way, "overhead as share of it", share, "share"))
+                reach.append(at_most(work, "overhead as share of the step", share, SHARE_TARGET))
     note = f"vocabulary {args.vocabulary}"
     print(Report("overhead", hardware(), tuple(rows), tuple(reach), notes=(note,)).text())
 
