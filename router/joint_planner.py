@@ -1,0 +1,104 @@
+"""The joint plan: decode worker, prefill worker or none, source of the prefix, by predicted seconds. Pure."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from router.cluster_view import ClusterView, Flags, Floats
+from router.decode_cost import decode_cost_s, room_tokens
+from router.joint_ask import JointAsk
+from router.prompt_cost import PromptCost, prompt_cost
+from router.tie_break import tie_break_s
+
+BEST_OF_EACH = 4
+"""Workers of each pool that are joined into plans, so planning stays flat in the number of workers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """One candidate plan. Workers are places in the view's arrays."""
+
+    decode: int
+    prefill: int | None
+    """None: the decode worker computes the prompt itself."""
+    source: int | None
+    """Whom the computing worker pulls the prefix from; None: it uses its own."""
+    first_token_s: float
+    """Predicted seconds to the first token."""
+    cost_s: float
+    """Predicted seconds of the request, and of harm to others."""
+
+
+def joint_plans(ask: JointAsk, view: ClusterView) -> tuple[Placement, ...]:
+    """Plans, cheapest first; none if no decode worker has room.
+
+    cost = time to first token + exposed transfer + decoding + harm to those who run. Harm is what each
+    running sequence loses, weighted by how much of the promised time between tokens its steps would take.
+    A plan whose first token would come too late ranks behind all that are in time.
+    """
+    tie_s = tie_break_s(ask.seed, len(view.running))
+    room = view.decodes & (room_tokens(ask, view) >= 0.0)
+    decodes = np.flatnonzero(room)
+    if not len(decodes):
+        return ()
+    prompt = prompt_cost(ask, view, tie_s)
+    own_s, slowed_s = decode_cost_s(ask, view)
+    decode_s = own_s + view.running * slowed_s + tie_s
+    plans = _local(ask, view, prompt, decode_s, room) + _remote(ask, view, prompt, decode_s, decodes, tie_s)
+    return tuple(sorted(plans, key=lambda plan: (plan.first_token_s > ask.slack_s, plan.cost_s)))
+
+
+def _local(
+    ask: JointAsk, view: ClusterView, prompt: PromptCost, decode_s: Floats, room: Flags
+) -> list[Placement]:
+    able = np.flatnonzero(room & view.computes_local)
+    if not len(able):
+        return []
+    share = np.minimum(prompt.mixed_step_s[able] / ask.itl_s, 1.0) if math.isfinite(ask.itl_s) else 1.0
+    harm_s = view.running[able] * prompt.delay_s[able] * share
+    cost = prompt.first_token_s[able] + harm_s + decode_s[able]
+    return [
+        Placement(int(d), None, _source(prompt, int(d)), float(prompt.first_token_s[d]), float(cost[i]))
+        for i in _best(cost)
+        for d in (able[i],)
+    ]
+
+
+def _remote(
+    ask: JointAsk,
+    view: ClusterView,
+    prompt: PromptCost,
+    decode_s: Floats,
+    decodes: npt.NDArray[np.int64],
+    tie_s: Floats,
+) -> list[Placement]:
+    prefills = np.flatnonzero(view.prefills)
+    if not len(prefills):
+        return []
+    near = decodes[_best(decode_s[decodes])]
+    lacking = np.maximum(ask.tokens - ask.matched[near] * ask.block_tokens, 0.0)
+    plans = []
+    for i in _best(prompt.first_token_s[prefills] + tie_s[prefills]):
+        p = int(prefills[i])
+        first_s = float(prompt.first_token_s[p])
+        exposed = np.minimum(lacking, view.step_tokens[p]) / view.pulls.between(near, p)
+        costs = first_s + float(tie_s[p]) + exposed + decode_s[near]
+        plans += [
+            Placement(int(d), p, _source(prompt, p), first_s, float(cost))
+            for d, cost in zip(near, costs, strict=True)
+        ]
+    return plans
+
+
+def _source(prompt: PromptCost, worker: int) -> int | None:
+    return prompt.source if prompt.pulls[worker] else None
+
+
+def _best(costs: Floats) -> npt.NDArray[np.int64]:
+    if len(costs) <= BEST_OF_EACH:
+        return np.arange(len(costs), dtype=np.int64)
+    return np.argpartition(costs, BEST_OF_EACH)[:BEST_OF_EACH]

@@ -1,0 +1,94 @@
+"""How long engine steps take on every worker, learnt online from the steps themselves."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+
+TERMS = 7
+THOUSAND = 1e-3
+MILLION = 1e-6
+PRIOR_TOKEN_S = 1 / 2000.0
+"""Assumed of a prompt token until a step was measured."""
+PRIOR_STEP_S = 0.01
+BATCH = 32
+"""Measurements between two fits."""
+KEEP = 0.97
+"""Of older evidence at each fit: about a thousand steps count."""
+ANCHOR = 1e-4
+"""Weight of the last fit in the next: decides only where nothing new was measured."""
+SPEED_WEIGHT = 0.1
+LEAST_S = 1e-4
+
+
+class StepModel:
+    """Predicts seconds = a (batch) + a' (prompt) + b n + c n^2 + c' n context + d decodes + e kv, where n
+    are the prompt tokens of a step, `context` what is cached before them, and `kv` the tokens that the
+    batch attends to.
+
+    One set of coefficients for all workers, so a new one is predicted from its first request; one speed
+    per worker, so a slow one shows. Weighted least squares of relative errors, with forgetting.
+    """
+
+    def __init__(self, workers: int) -> None:
+        self._weights: Floats = np.zeros(TERMS)
+        self._weights[0], self._weights[2] = PRIOR_STEP_S, PRIOR_TOKEN_S / THOUSAND
+        self._products: Floats = np.zeros((TERMS, TERMS))
+        self._targets: Floats = np.zeros(TERMS)
+        self._speed: Floats = np.ones(workers)
+        self._fresh: list[tuple[int, float, float, float, float, float]] = []
+
+    @property
+    def speed(self) -> Floats:
+        """Seconds measured over seconds predicted, [workers]."""
+        return self._speed
+
+    def observe(
+        self, worker: int, prompt: float, context: float, decodes: float, kv: float, seconds: float
+    ) -> None:
+        """One finished step: prompt tokens, tokens cached before them, sequences and their KV tokens."""
+        self._fresh.append((worker, prompt, context, decodes, kv, seconds))
+        if len(self._fresh) >= BATCH:
+            self._fit()
+
+    def predict(self, prompt: Floats, context: Floats | float, decodes: Floats, kv: Floats) -> Floats:
+        """Seconds of one such step on each worker, [workers]; 0 where nothing is computed."""
+        return np.maximum(_terms(prompt, context, decodes, kv) @ self._weights, 0.0) * self._speed
+
+    def _fit(self) -> None:
+        rows = np.array(self._fresh)
+        self._fresh.clear()
+        seconds = np.maximum(rows[:, 5], LEAST_S)
+        raw = _terms(rows[:, 1], rows[:, 2], rows[:, 3], rows[:, 4])
+        terms = raw / seconds[:, None]
+        self._products = KEEP * self._products + terms.T @ terms
+        self._targets = KEEP * self._targets + terms.sum(axis=0)
+        anchor = ANCHOR * (np.diag(self._products) + 1.0)
+        known = self._targets + anchor * self._weights
+        self._weights = np.linalg.solve(self._products + np.diag(anchor), known).astype(np.float64)
+        self._learn_speed(rows[:, 0].astype(np.int64), seconds, raw @ self._weights)
+
+    def _learn_speed(self, workers: npt.NDArray[np.int64], seconds: Floats, predicted: Floats) -> None:
+        ratio = seconds / np.maximum(predicted, LEAST_S)
+        count = np.bincount(workers, minlength=len(self._speed))
+        mean = np.bincount(workers, np.clip(ratio, 0.01, 100.0), len(self._speed)) / np.maximum(count, 1)
+        weight = 1.0 - np.power(1.0 - SPEED_WEIGHT, count.astype(np.float64))
+        self._speed += weight * (np.where(count > 0, mean, self._speed) - self._speed)
+
+
+def _terms(prompt: Floats, context: Floats | float, decodes: Floats, kv: Floats) -> Floats:
+    thousands = prompt * THOUSAND
+    return np.stack(
+        [
+            (decodes > 0).astype(np.float64),
+            (prompt > 0).astype(np.float64),
+            thousands,
+            thousands * thousands,
+            thousands * (context * THOUSAND),
+            decodes,
+            kv * MILLION,
+        ],
+        axis=-1,
+    )
