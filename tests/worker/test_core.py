@@ -13,7 +13,7 @@ from engine.step_hook import Progress
 from protocol.errors import EngineFailed
 from protocol.ids import AttemptKey, Incarnation, RequestId, WorkerId, WorkerIdentity
 from protocol.limits import Limits
-from protocol.mail import Begun, EngineOutbox, Inbound, Outbound, PeerId, PeerLost
+from protocol.mail import EngineOutbox, Inbound, Outbound, PeerId, PeerLost
 from protocol.messages import (
     WIRE_VERSION,
     Cancel,
@@ -23,7 +23,6 @@ from protocol.messages import (
 )
 from tests.engine.modelled import admitted, assignment, modelled_engine
 from worker.core import MIN_REPORT_GAP_S, POLL_S, SLOW_POLL_S, WorkerCore
-from worker.steps_begun import UNKNOWN_STEP_S
 from worker.warm_up import warm_up
 
 LIMITS = Limits()
@@ -194,42 +193,6 @@ def test_load_is_counted_rarely_while_tokens_flow() -> None:
         assert len(report.deltas) == 1
         loads.append(report.load is not None)
     assert loads == [False, True, False, True]
-
-
-def test_what_begins_is_told_before_it_starts_and_only_when_it_changes() -> None:
-    """The batch that decodes is told once, then whoever comes or goes, then that nothing runs."""
-    bench = Bench()
-    warm_up(bench.engine)
-    told = []
-    for number, arriving in enumerate(("a", "", "b", "", "", "")):
-        if arriving:
-            admitted(bench.engine, assignment(arriving, (1, 2, 3), 3))
-        step = bench.core.plan(float(number))
-        told.append([one.suspects for one in bench.core.take_outbox() if isinstance(one, Begun)])
-        if step is not None:
-            bench.core.commit(step, bench.core.launch(step).result(), float(number))
-            assert not any(isinstance(one, Begun) for one in bench.core.take_outbox())
-    a, b = (AttemptKey(RequestId(name), 0) for name in "ab")
-    assert told == [[(a,)], [], [(a, b)], [(b,)], [], [()]]
-
-
-def test_a_long_step_is_announced_to_every_gateway_before_it_starts() -> None:
-    """One whose like was never measured counts as long; short ones are not worth a report."""
-    bench = Bench()
-    bench.hello(GATEWAY)
-    bench.core.take_outbox()
-    admitted(bench.engine, assignment("r", tuple(range(30)), 3))
-    step = bench.core.plan(0.0)
-    assert step is not None
-    mail = bench.core.take_outbox()
-    assert [one.predicted_s for one in mail if isinstance(one, Begun)] == [UNKNOWN_STEP_S]
-    (report,) = [one.frame for one in mail if isinstance(one, Outbound)]
-    assert isinstance(report, StepReport) and report.load is not None
-    assert report.load.begun_s == UNKNOWN_STEP_S
-    bench.core.commit(step, bench.core.launch(step).result(), 1.0)
-    (after,) = bench.reports().values()
-    assert after.load is not None
-    assert after.load.begun_s == 0.0
 
 
 def test_a_moving_transfer_is_polled_soon_and_a_slow_one_less_often() -> None:

@@ -107,6 +107,7 @@ def test_a_peer_that_floods_is_closed_alone() -> None:
     async def scene(site: Site) -> None:
         worker = await site.worker()
         good, bad = await site.gateway(worker, "good"), await site.gateway(worker, "bad")
+        worker.core.predicted_s = 5.0
         good.send(work(5000))
         await site.clock.sleep(0.1)
         for _ in range(LIMITS.max_link_backlog // 16 + 1):
