@@ -14,6 +14,7 @@ from cluster.chat import Chat
 from cluster.down import stop_cluster
 from cluster.endpoint import running_cluster
 from cluster.interrupts import Interrupted
+from cluster.replay_command import run_replay
 from cluster.run_folder import RunFolder
 from cluster.screen import Screen
 from cluster.spec import PoolsSpec, Spec
@@ -22,6 +23,7 @@ from cluster.spec_rules import check_rules
 from cluster.status_view import fetch_status, status_table
 from cluster.up import run_cluster
 from protocol.errors import BatonError
+from replay.settings import PolicyName
 
 INTERRUPTED = 130
 """As shells have it for Ctrl-C."""
@@ -84,6 +86,21 @@ def chat(
             talk.converse()
         else:
             talk.say(message)
+
+
+@app.command()
+def replay(
+    trace: Annotated[Path, typer.Argument(metavar="TRACE", help="Mooncake JSON lines, or Azure CSV.")],
+    spec: Annotated[Path, typer.Option(metavar="SPEC.yaml", help="Pools and bounds of a step.")],
+    policy: Annotated[PolicyName, typer.Option(help="Who decides.")] = PolicyName.OURS,
+    rate: Annotated[float | None, typer.Option(min=0.001, help="Requests a second, on average.")] = None,
+    requests: Annotated[int | None, typer.Option(min=1, help="How many; the trace is repeated.")] = None,
+    kv_tokens: Annotated[int, typer.Option(min=1024, help="KV room of one worker.")] = 2_000_000,
+) -> None:
+    """Replay a request trace in virtual time on modelled engines."""
+    screen = Screen()
+    with _one_sentence(screen):
+        run_replay(screen, trace, read_spec(spec), policy, rate, requests, kv_tokens)
 
 
 def _overridden(

@@ -1,0 +1,1 @@
+"""Replays request traces in virtual time: the real planner, lean models of engines and links."""
