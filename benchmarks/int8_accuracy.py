@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from torch.nn.functional import log_softmax
 from transformers import AutoModelForCausalLM
 
-from benchmarks.int8_model import PagedModel
 from benchmarks.report import Row
 
 Text = Sequence[int]
+
+
+class Speaker(Protocol):
+    """What is compared."""
+
+    def logits(self, tokens: Text, last: int) -> torch.Tensor:
+        """[last, vocabulary] after the last tokens of a text."""
+        ...
 
 
 @torch.inference_mode()
@@ -23,7 +31,7 @@ def exact_logits(folder: Path, texts: Sequence[Text]) -> list[torch.Tensor]:
 
 
 def accuracy_rows(
-    work: str, system: str, model: PagedModel, texts: Sequence[Text], exact: Sequence[torch.Tensor]
+    work: str, system: str, model: Speaker, texts: Sequence[Text], exact: Sequence[torch.Tensor]
 ) -> list[Row]:
     """Means over all positions, each with the true text before it."""
     errors, equal, divergences = [], [], []

@@ -1,4 +1,4 @@
-"""One model in one format of its weights, computed by the product's own forward pass."""
+"""One model with one format of its weights and of its KV, computed by the product's own forward pass."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import torch
 from engine.step import Draw, Slice, Step
 from engine.torch_runner.forward import PagedForward
 from engine.torch_runner.gate import gate
+from engine.torch_runner.kv_dtype import kv_stored_in
 from engine.torch_runner.kv_pool import allocate_arena, pool_over
 from engine.torch_runner.model_folder import open_folder
 from engine.torch_runner.model_load import load_model
@@ -21,6 +22,15 @@ from engine.torch_runner.native.library import load_native
 from engine.torch_runner.native.native_attention import NativeAttention
 from protocol.ids import AttemptKey, RequestId
 from protocol.sampling import Sampling
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """What the spec says: "model" or "int8" each."""
+
+    weights: str = "model"
+    kv_dtype: str = "model"
+
 
 BLOCK = 16
 DTYPE = "bfloat16"
@@ -64,17 +74,20 @@ class Work:
 class PagedModel:
     """A loaded model over KV memory of its own."""
 
-    def __init__(self, folder: Path, weights: str, tokens: int) -> None:
+    def __init__(self, folder: Path, form: Format, tokens: int) -> None:
         """`tokens`: for how many there is KV memory."""
         native = load_native(torch.get_num_threads())
         if native is None:
             raise NoKernels
         self._model = load_model(open_folder(folder), DTYPE)
         attention = NativeAttention(native)
-        layout = gate(self._model, BLOCK, DTYPE, attention, native, weights)
+        stored = kv_stored_in(form.kv_dtype, DTYPE, native)
+        layout = gate(self._model, BLOCK, stored, attention, native, form.weights)
         arena = allocate_arena(tokens // BLOCK, layout.block_bytes)
         arena.data.fill(0)
         self._forward = PagedForward(self._model, pool_over(arena, layout), attention)
+        self.token_bytes = layout.block_bytes / BLOCK
+        """KV of one token."""
 
     @property
     def weight_bytes(self) -> int:
