@@ -20,7 +20,7 @@ from tests.cuda.mirrored_runner import MirroredRunner
 from tests.engine.runner_conformance import CHECKS, Check, Tale
 from tests.engine.tiny_models import KINDS, clear_prompt
 from tests.engine.torch_runner.conftest import FolderOf
-from tests.engine.torch_runner.test_device_runner import GREEDY, WARM, after, prompts, tokens_of
+from tests.engine.torch_runner.test_device_runner import GREEDY, TOLD, WARM, after, prompts, tokens_of
 from tests.engine.torch_runner.test_torch_greedy import (
     ANSWER,
     BATCH,
@@ -65,7 +65,7 @@ def test_a_staggered_batch_on_a_device_equals_generate(kind: str, folder_of: Fol
     assert [one.said for one in readers] == [one.expected for one in readers]
 
 
-@pytest.mark.parametrize("samplings", [[GREEDY] * 5, [GREEDY, WARM, GREEDY]])
+@pytest.mark.parametrize("samplings", [[GREEDY] * 5, [GREEDY, WARM, GREEDY], [WARM, TOLD]])
 def test_carried_tokens_on_a_device_are_those_of_the_cpu(
     samplings: list[Sampling], folder_of: FolderOf
 ) -> None:
@@ -89,10 +89,10 @@ def test_carried_tokens_on_a_device_are_those_of_the_cpu(
     assert said == expected
 
 
-def test_launching_greedy_steps_never_waits_for_the_device(folder_of: FolderOf) -> None:
+def test_launching_steps_never_waits_for_the_device(folder_of: FolderOf) -> None:
     """Neither a prompt nor decode steps on carried tokens: torch raises at any wait."""
     runner = load(folder_of, "llama", block_size=8)
-    step = prompts(runner, [GREEDY] * 3)
+    step = prompts(runner, [GREEDY, WARM, GREEDY])
     runner.launch(step).result()
     torch.cuda.set_sync_debug_mode("error")
     try:

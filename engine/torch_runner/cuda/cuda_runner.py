@@ -8,9 +8,10 @@ from engine.arena import Arena
 from engine.runner import Pending, RunnerFacts
 from engine.step import Step, StepResult
 from engine.torch_runner.cuda.decode_graphs import DecodeGraphs
-from engine.torch_runner.cuda.device_draw import drawn_on_device, put_carried
+from engine.torch_runner.cuda.device_draw import drawn_on_device, is_greedy, put_carried
 from engine.torch_runner.cuda.device_forward import DeviceForward, Drawn
 from engine.torch_runner.cuda.device_pending import DevicePending, Fetched, HostDraw
+from engine.torch_runner.cuda.device_sampler import draw_into
 from engine.torch_runner.cuda.step_batch import StepBatch
 from engine.torch_runner.cuda.step_inputs import StepInputs
 from engine.torch_runner.cuda.streams import Mark, Streams
@@ -21,8 +22,8 @@ from protocol.errors import EngineFailed
 class CudaRunner:
     """Implements the Runner seam with one step of lookahead.
 
-    The token that a greedy slice draws goes to the next step on the device. Where the host's sampler
-    draws, the next step waits for it.
+    A token that is drawn on the device goes to the next step there. Where the host's sampler draws
+    (penalties, biases, log probabilities), the next step waits for it.
     """
 
     def __init__(
@@ -89,11 +90,11 @@ class CudaRunner:
         return self._forward.run(inputs, inputs.tables(tables.singles, tables.context, tables.longest))
 
     def _pending(self, step: Step, drawn: Drawn, began: Mark) -> DevicePending:
-        host_draws = [
-            HostDraw(at, part.draw)
-            for at, part in enumerate(step.slices)
-            if part.draw is not None and not drawn_on_device(part.draw)
-        ]
+        draws = [(at, part.draw) for at, part in enumerate(step.slices) if part.draw is not None]
+        host_draws = [HostDraw(at, draw) for at, draw in draws if not drawn_on_device(draw)]
+        sampled = [(at, draw) for at, draw in draws if drawn_on_device(draw) and not is_greedy(draw)]
+        if sampled:
+            draw_into(drawn.tokens, drawn.logits, sampled, self._streams)
         wanted = [drawn.tokens]
         if host_draws:
             wanted.append(_picked(drawn.logits, [one.at for one in host_draws]))

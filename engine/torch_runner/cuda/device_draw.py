@@ -12,9 +12,13 @@ UNUSABLE = -1
 
 
 def drawn_on_device(draw: Draw) -> bool:
-    """Greedy, of the logits as they are. All other rows are drawn by the host's sampler."""
-    sampling = draw.sampling
-    return sampling.temperature < GREEDY_BELOW and sampling.logprobs is None and not adjusts(sampling)
+    """Whether it needs nothing but the logits as they are. Others are drawn by the host's sampler."""
+    return draw.sampling.logprobs is None and not adjusts(draw.sampling)
+
+
+def is_greedy(draw: Draw) -> bool:
+    """Whether it takes the likeliest token."""
+    return draw.sampling.temperature < GREEDY_BELOW
 
 
 def best_tokens(logits: torch.Tensor) -> torch.Tensor:

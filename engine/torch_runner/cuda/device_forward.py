@@ -32,7 +32,7 @@ class Drawn:
     """Of each slice, in the step's order."""
 
     tokens: torch.Tensor
-    """[S] the likeliest."""
+    """[S] the likeliest, in memory of this step's own."""
     logits: torch.Tensor
     """fp32 [S, vocabulary]."""
 

@@ -47,7 +47,7 @@ class DevicePending:
         host_draws: Sequence[HostDraw],
     ) -> None:
         self.drawn = drawn
-        """[S] the likeliest tokens, on the device."""
+        """[S] tokens, on the device."""
         self.host_rows = frozenset(one.at for one in host_draws)
         """Slices whose token `drawn` does not hold."""
         self._step = step

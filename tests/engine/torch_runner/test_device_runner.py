@@ -30,6 +30,8 @@ from tests.engine.torch_runner.device_runner import host_device_runner
 
 GREEDY = Sampling(seed=0, temperature=0.0)
 WARM = Sampling(seed=3, temperature=0.9, top_p=0.9)
+TOLD = Sampling(seed=4, temperature=0.9, logprobs=1)
+"""The host draws it."""
 
 
 def key(number: int) -> AttemptKey:
@@ -87,7 +89,9 @@ def tokens_of(sampled: tuple[Sampled | None, ...]) -> list[int]:
     return [one.token for one in sampled if one is not None]
 
 
-@pytest.mark.parametrize("samplings", [[GREEDY] * 5, [GREEDY, WARM, GREEDY], [WARM] * 2])
+@pytest.mark.parametrize(
+    "samplings", [[GREEDY] * 5, [GREEDY, WARM, GREEDY], [WARM] * 2, [WARM, TOLD, GREEDY]]
+)
 def test_carried_tokens_are_those_that_were_drawn(samplings: list[Sampling], folder_of: FolderOf) -> None:
     """Steps launched before the results of those before them give what known tokens give, in any order
     of rows, whether the device or the host drew them."""
