@@ -37,11 +37,13 @@ class Shrinker:
 
     def shrink(self, scene: Scenario) -> Shrunk:
         """`scene` fails."""
+        in_order = replace(scene, visits=tuple(sorted(scene.visits, key=lambda visit: visit.at)))
+        scene = in_order if self._still_fails(in_order) else scene
         size = _size(scene)
         while True:
-            scene = self._without_rates(scene)
             scene = replace(scene, strikes=self._fewest(scene.strikes, _with_strikes(scene)))
             scene = replace(scene, visits=self._fewest(scene.visits, _with_visits(scene)))
+            scene = self._without_rates(scene)
             if _size(scene) == size or self._is_late():
                 return Shrunk(scene, self._runs, time.perf_counter() - self._began)
             size = _size(scene)
@@ -55,16 +57,16 @@ class Shrinker:
     def _fewest(
         self, items: tuple[Item, ...], scene_of: Callable[[tuple[Item, ...]], Scenario]
     ) -> tuple[Item, ...]:
-        """Drops parts that are not needed: halves, then quarters, then single items."""
+        """Drops parts that are not needed: halves, then quarters, then single items. The last ones first:
+        nothing before them changes without them, so whatever comes after the failure goes at once."""
         size = len(items)
         while size >= 1 and items:
-            start = 0
-            while start < len(items):
-                fewer = items[:start] + items[start + size :]
-                if self._still_fails(scene_of(fewer)):
-                    items = fewer
-                else:
-                    start += size
+            end = len(items)
+            while end > 0:
+                start = max(0, end - size)
+                fewer = items[:start] + items[end:]
+                items = fewer if self._still_fails(scene_of(fewer)) else items
+                end = start
             size //= 2
         return items
 
