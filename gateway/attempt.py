@@ -13,6 +13,7 @@ from protocol.errors import (
     DeadlineExceeded,
     LinkClosed,
     TransferFailed,
+    TransferNeedless,
     WorkerLeaving,
     WorkerLost,
     error_from_code,
@@ -146,6 +147,8 @@ class AttemptRun:
                 if asked is not None and until < self._deadline:
                     raise self._lost(asked.identity, "did not answer in time") from late
                 raise DeadlineExceeded("the request's deadline passed") from late
+            if isinstance(heard.said, Failed) and heard.said.code == TransferNeedless.code:
+                continue  # the decode worker heard sooner that the prefill worker's first token is the last
             if isinstance(heard.said, Refused | Failed):
                 raise self._bad_news(heard.worker, heard.said)
             if not isinstance(heard.said, WorkerLost):

@@ -11,7 +11,7 @@ from kv_transfer.read_poster import ReadPoster
 from kv_transfer.slot import Slot, SlotState, Wanted
 from kv_transfer.source_links import SourceLinks
 from kv_transfer.transport import ReadId, ReadState, Transport
-from protocol.errors import BatonError, Stale, TransferFailed, WorkerLost
+from protocol.errors import BatonError, Stale, TransferFailed, TransferNeedless, WorkerLost
 from protocol.ids import BlockId, TransferId, WorkerIdentity
 from protocol.limits import Limits
 from protocol.mail import EngineOutbox, Inbound, PeerId
@@ -105,8 +105,8 @@ class KvSink:
                 self._attached(slot, mail.frame, now)
             case Published():
                 self._published(slot, mail.frame, now)
-            case Withdrawn(_, _, message):
-                self._withdrawn(slot, message, now)
+            case Withdrawn():
+                self._withdrawn(slot, mail.frame, now)
 
     def peer_lost(self, peer: PeerId, now: float) -> None:
         """A source's link is gone. What it has published can still be read; more will not come."""
@@ -180,8 +180,9 @@ class KvSink:
         if slot.complete and slot.next_block != len(slot.blocks):
             self._fail(slot, TransferFailed("the source ended before the last block"), now)
 
-    def _withdrawn(self, slot: Slot, message: str, now: float) -> None:
-        self._fail(slot, TransferFailed(f"the source withdrew the transfer: {message}"), now)
+    def _withdrawn(self, slot: Slot, why: Withdrawn, now: float) -> None:
+        kind = TransferNeedless if why.code == TransferNeedless.code else TransferFailed
+        self._fail(slot, kind(f"the source withdrew the transfer: {why.message}"), now)
 
     def _poll(self, slot: Slot, now: float) -> None:
         failed = self._collect(slot)

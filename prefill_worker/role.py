@@ -9,7 +9,14 @@ from engine.owner import OwnerKind
 from engine.sequence import Sequence
 from engine.step_hook import Progress
 from kv_transfer.source import KvSource
-from protocol.errors import BatonError, Busy, ContextOverflow, DeadlineExceeded, TransferFailed
+from protocol.errors import (
+    BatonError,
+    Busy,
+    ContextOverflow,
+    DeadlineExceeded,
+    TransferFailed,
+    TransferNeedless,
+)
 from protocol.ids import AttemptKey
 from protocol.limits import Limits
 from protocol.mail import EngineOutbox, Inbound, Outbound, PeerId
@@ -117,7 +124,7 @@ class PrefillRole:
         if progress.finish is None:
             self._source.finish(progress.sequence, now)
         else:
-            self._source.withdraw(attempt.key, TransferFailed("the first token ended the request"))
+            self._source.withdraw(attempt.key, TransferNeedless("the first token ended the request"))
         delta = attempt.delta(progress, attempt.prefill_stamps(now))
         if delta is not None:
             self._outbox.append(Outbound(attempt.peer, StepReport((delta,))))

@@ -14,6 +14,7 @@ BatonError
 │   ├── WorkerLeaving         503  a worker is being drained: planned elsewhere, at no charge
 │   └── Stale                 503  KV was reused, or belongs to another incarnation
 ├── TransferFailed            503  a KV read failed: the prompt is recomputed
+│   └── TransferNeedless      503  the first token ended the request: nobody needs its KV
 ├── RetriesSpent              503  every re-plan failed
 ├── EngineFailed              500  a step raised: the engine process ends
 ├── Quarantined               500  the request itself ends engines: it was alone in a step that did
@@ -145,6 +146,12 @@ class TransferFailed(BatonError):
     kind = "service_unavailable"
     code = "transfer_failed"
     retry_helps = True
+
+
+class TransferNeedless(TransferFailed):
+    """The first token ended the request, so its source withdrew the KV: nothing was lost."""
+
+    code = "transfer_needless"
 
 
 class RetriesSpent(BatonError):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from protocol.errors import (
     DeadlineExceeded,
+    TransferNeedless,
     WorkerLost,
 )
-from protocol.messages import FinishReason, StepReport, TokenDelta
-from tests.gateway.fake_worker import ANSWER_S
+from protocol.messages import Failed, FinishReason, StepReport, TokenDelta
+from tests.gateway.fake_worker import ANSWER_S, token_at
 from tests.gateway.test_attempt import KEY, Site, play
 
 
@@ -39,6 +42,21 @@ def test_a_delta_without_a_token_is_no_answer() -> None:
             await site.run.next()
 
     play(act)
+
+
+@pytest.mark.parametrize("sooner_s", [0.0, ANSWER_S])
+def test_kv_that_nobody_needs_is_no_loss(sooner_s: float) -> None:
+    """A first token that is the last: the decode worker may hear of it before the gateway hears the
+    prefill worker at all."""
+
+    async def act(site: Site) -> None:
+        placing = asyncio.create_task(site.run.place())
+        await site.clock.sleep(1.5 * ANSWER_S + sooner_s)
+        site.decode.link.say(Failed(KEY, TransferNeedless.code, "no use"))
+        await placing
+        assert await site.rest() == [token_at(0)]
+
+    play(act, lambda: Site(max_tokens=1))
 
 
 @pytest.mark.parametrize("left_s", [0.0, 0.5 * ANSWER_S, 1.5 * ANSWER_S, 2.5 * ANSWER_S, 4.5 * ANSWER_S])
