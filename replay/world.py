@@ -74,7 +74,8 @@ class World:
         job = self._jobs[self._next]
         self._next += 1
         self._arm()
-        self._line.enter(job.number, job.due_s - self._times.cold_prefill_s(job.prompt))
+        work_s = self._times.cold_prefill_s(job.prompt)
+        self._line.enter(job.number, job.due_s - work_s, work_s)
         self._place()
 
     def _place(self) -> None:

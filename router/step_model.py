@@ -55,7 +55,12 @@ class StepModel:
 
     def predict(self, prompt: Floats, context: Floats | float, decodes: Floats, kv: Floats) -> Floats:
         """Seconds of one such step on each worker, [workers]; 0 where nothing is computed."""
-        return np.maximum(_terms(prompt, context, decodes, kv) @ self._weights, 0.0) * self._speed
+        weights = self._weights.tolist()
+        thousands = prompt * THOUSAND
+        by_token = thousands * weights[3] + (weights[2] + context * (THOUSAND * weights[4]))
+        seconds = thousands * by_token + (prompt > 0) * weights[1] + (decodes > 0) * weights[0]
+        seconds += decodes * weights[5] + kv * (MILLION * weights[6])
+        return np.maximum(seconds, 0.0) * self._speed
 
     def _fit(self) -> None:
         rows = np.array(self._fresh)

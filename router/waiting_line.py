@@ -4,25 +4,33 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Iterator
-from itertools import islice
+from collections.abc import Iterable
+from itertools import chain, islice
 
 
 class WaitingLine:
-    """By priority, then: who lost a place first, then who can still be in time, the soonest due first,
-    then the late, in order of arrival. So one burst does not make everybody late in turn."""
+    """First who lost a place; then who can still be in time; then the late, in order of arrival, so one
+    burst does not make everybody late in turn.
+
+    Those in time go in order of arrival, unless the work for the oldest would make another one late:
+    then the soonest due go first.
+    """
 
     def __init__(self) -> None:
         self._again: deque[int] = deque()
-        self._timely: list[tuple[float, int]] = []
-        self._late: deque[int] = deque()
+        self._timely: dict[int, float] = {}
+        """Seconds of work each is, in order of arrival."""
+        self._due: list[tuple[float, int]] = []
+        """A heap of all that are timely, and of some that have left."""
+        self._late: dict[int, None] = {}
 
     def __len__(self) -> int:
         return len(self._again) + len(self._timely) + len(self._late)
 
-    def enter(self, number: int, start_by_s: float) -> None:
-        """`start_by_s`: the last moment at which its first token can be begun in time."""
-        heapq.heappush(self._timely, (start_by_s, number))
+    def enter(self, number: int, start_by_s: float, work_s: float) -> None:
+        """`start_by_s`: the last moment at which its prompt, `work_s` of work, can be begun in time."""
+        self._timely[number] = work_s
+        heapq.heappush(self._due, (start_by_s, number))
 
     def enter_again(self, number: int) -> None:
         """It ran already, and its client waits for the next token."""
@@ -30,20 +38,28 @@ class WaitingLine:
 
     def first(self, count: int, now: float) -> tuple[int, ...]:
         """At most `count` of them, in order."""
-        while self._timely and self._timely[0][0] < now:
-            self._late.append(heapq.heappop(self._timely)[1])
-        return tuple(islice(self._order(count), count))
+        self._sort_out(now)
+        return tuple(islice(chain(self._again, self._in_time(count, now), self._late), count))
 
     def leave(self, number: int) -> None:
-        """It has a place; it was among the first."""
-        for line in (self._again, self._late):
-            if number in line:
-                line.remove(number)
-                return
-        self._timely = [entry for entry in self._timely if entry[1] != number]
-        heapq.heapify(self._timely)
+        """It has a place."""
+        if number in self._again:
+            self._again.remove(number)
+        self._timely.pop(number, None)
+        self._late.pop(number, None)
 
-    def _order(self, count: int) -> Iterator[int]:
-        yield from self._again
-        yield from (number for _, number in heapq.nsmallest(count, self._timely))
-        yield from self._late
+    def _sort_out(self, now: float) -> None:
+        """Forgets who left, and finds who is late."""
+        while self._due and (self._due[0][0] < now or self._due[0][1] not in self._timely):
+            number = heapq.heappop(self._due)[1]
+            if self._timely.pop(number, None) is not None:
+                self._late[number] = None
+
+    def _in_time(self, count: int, now: float) -> Iterable[int]:
+        if not self._timely:
+            return ()
+        work_s = next(iter(self._timely.values()))
+        if now + work_s <= self._due[0][0]:
+            return self._timely
+        waiting = (entry for entry in self._due if entry[1] in self._timely)
+        return [number for _, number in heapq.nsmallest(count, waiting)]
