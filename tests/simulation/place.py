@@ -18,6 +18,8 @@ from tests.simulation.life import Surroundings
 from tests.simulation.node_clock import NodeClock
 
 KNOCK_S = 0.05
+HANG_S = 60.0
+"""Beyond its deadline nobody waits longer for an answer; the verdict on such an answer is "too late"."""
 
 
 class GatewayPlace:
@@ -81,8 +83,8 @@ class GatewayPlace:
             await LoopClock().sleep(KNOCK_S)
         client = asyncio.create_task(ask(self._gateway, request, leave_after))
         self._clients = [task for task in self._clients if not task.done()] + [client]
-        if leave_after_s is not None:
-            asyncio.get_running_loop().call_later(leave_after_s, client.cancel)
+        patience_s = request.timeout_s + HANG_S if leave_after_s is None else leave_after_s
+        asyncio.get_running_loop().call_later(patience_s, client.cancel)
         return await client
 
     def leftovers(self) -> list[str]:

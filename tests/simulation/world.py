@@ -10,9 +10,9 @@ from engine.owner import OwnerKind
 from kv_transfer.memory_fabric import MemoryFabric
 from protocol.clock import LoopClock
 from protocol.directory import MemoryDirectory
-from protocol.errors import BatonError, DeadlineExceeded
+from protocol.errors import BatonError
 from protocol.links.memory import MemoryNetwork
-from protocol.virtual_loop import Stuck, run_virtual
+from protocol.virtual_loop import run_virtual
 from tests.simulation.client import Outcome
 from tests.simulation.directory_outage import DirectoryOutage
 from tests.simulation.error_log import errors_kept
@@ -64,8 +64,7 @@ class World:
             await place.start()
         await self._clock.sleep(WARM_UP_S)
         self._nemesis.start()
-        clients = [asyncio.create_task(self._client(visit)) for visit in self._scene.visits]
-        outcomes = [await client for client in clients]
+        outcomes = await self._answers()
         await self._nemesis.stop()
         complaints = [outcome.complaint() for outcome in outcomes]
         complaints += self._needless(outcomes)
@@ -76,6 +75,24 @@ class World:
             await node.stop()
             complaints += node.faults
         return self._report(outcomes, [one for one in complaints if one])
+
+    async def _answers(self) -> list[Outcome]:
+        """Of all clients. Waits for a signal and not for their tasks: cancelled, those would report how
+        they were left, and this wait would not end."""
+        ended, missing = asyncio.Event(), len(self._scene.visits)
+
+        def count(client: asyncio.Task[Outcome]) -> None:
+            nonlocal missing
+            missing -= 1
+            if not missing:
+                ended.set()
+
+        clients = [asyncio.create_task(self._client(visit)) for visit in self._scene.visits]
+        for client in clients:
+            client.add_done_callback(count)
+        if clients:
+            await ended.wait()
+        return await asyncio.gather(*clients)
 
     def _needless(self, outcomes: list[Outcome]) -> list[str]:
         """Where nothing happened that a request may notice, none did."""
@@ -177,12 +194,13 @@ async def _live(scene: Scenario) -> Report:
 
 
 def run_scenario(scene: Scenario) -> Report:
-    """One run on a virtual clock. A cluster that deadlocks or never ends is a complaint."""
+    """One run on a virtual clock. A cluster that deadlocks, never ends or raises is a complaint."""
     with errors_kept() as logged:
         try:
             report = run_virtual(_live(scene))
-        except (Stuck, DeadlineExceeded) as hang:
-            return Report(scene.seed, (), (f"the run hangs: {hang}", *logged), len(scene.strikes), 0, 0)
+        except Exception as wrong:
+            complaint = f"the run broke: {type(wrong).__name__}: {wrong}"
+            return Report(scene.seed, (), (complaint, *logged), len(scene.strikes), 0, 0)
     complaints = report.complaints + tuple(logged)
     return Report(report.seed, report.outcomes, complaints, report.strikes, report.replans, report.trace)
 
