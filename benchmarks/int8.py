@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from tokenizers import Tokenizer
 from benchmarks.box import hardware
 from benchmarks.figures import percentile
 from benchmarks.int8_accuracy import accuracy_rows, exact_logits
-from benchmarks.int8_model import Format, PagedModel, Work
+from benchmarks.int8_model import Format, PagedModel, Spent, Work
 from benchmarks.model_047b import model_folder
 from benchmarks.prompts import prompts
 from benchmarks.report import Reach, Report, Row, at_least
@@ -53,19 +53,34 @@ def speed_rows(models: dict[str, PagedModel], steps: int) -> list[Row]:
     for name, work in WORKS.items():
         count = max(4, steps // 8) if work.tokens > 1 else steps
         for model in models.values():
-            model.seconds(work)
-        turns = [{system: model.seconds(work) for system, model in models.items()} for _ in range(count)]
+            model.spent(work)
+        turns = [{system: model.spent(work) for system, model in models.items()} for _ in range(count)]
         for system in models:
-            times = [turn[system] for turn in turns]
-            rows.append(Row(name, system, "step, median", 1e3 * percentile(times, 0.5), "ms"))
-            rows.append(Row(name, system, "step, fastest", 1e3 * min(times), "ms"))
-            if system != BASE:
-                gain = percentile([turn[BASE] / turn[system] for turn in turns], 0.5)
-                rows.append(Row(name, system, "speed-up, median of turns", gain, "x"))
+            rows += step_rows(name, system, turns)
     for system, model in models.items():
         rows.append(Row("bytes", system, "weights that a step reads", model.weight_bytes / 1e6, "MB"))
         rows.append(Row("bytes", system, "KV of one token", model.token_bytes / 1e3, "kB"))
     return rows
+
+
+def step_rows(work: str, system: str, turns: Sequence[Mapping[str, Spent]]) -> list[Row]:
+    """Of one format, beside the base."""
+    wall = [turn[system].wall_s for turn in turns]
+    cpu = [turn[system].cpu_s for turn in turns]
+    rows = [
+        Row(work, system, "step, median", 1e3 * percentile(wall, 0.5), "ms"),
+        Row(work, system, "step, fastest", 1e3 * min(wall), "ms"),
+        Row(work, system, "CPU of a step, median", 1e3 * percentile(cpu, 0.5), "ms"),
+    ]
+    if system == BASE:
+        return rows
+    faster = percentile([turn[BASE].wall_s / turn[system].wall_s for turn in turns], 0.5)
+    lighter = percentile([turn[BASE].cpu_s / turn[system].cpu_s for turn in turns], 0.5)
+    return [
+        *rows,
+        Row(work, system, "speed-up, median of turns", faster, "x"),
+        Row(work, system, "the same in CPU time", lighter, "x"),
+    ]
 
 
 def recall_rows(models: dict[str, PagedModel], tokenizer: Tokenizer, probes: int) -> list[Row]:

@@ -71,6 +71,15 @@ class Work:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """On one step, in seconds."""
+
+    wall_s: float
+    cpu_s: float
+    """Of all threads; on a machine that is shared it says more."""
+
+
 class PagedModel:
     """A loaded model over KV memory of its own."""
 
@@ -95,12 +104,12 @@ class PagedModel:
         forwards = (module.__dict__.get("forward") for module in self._model.network.modules())
         return sum(getattr(forward, "num_bytes", 0) for forward in forwards)
 
-    def seconds(self, work: Work) -> float:
+    def spent(self, work: Work) -> Spent:
         """One step."""
         step = work.step()
-        began = time.perf_counter()
+        began, used = time.perf_counter(), time.process_time()
         self._forward.run(step)
-        return time.perf_counter() - began
+        return Spent(time.perf_counter() - began, time.process_time() - used)
 
     def logits(self, tokens: Sequence[int], last: int) -> torch.Tensor:
         """[last, vocabulary] after the last tokens of one sequence, computed in one step."""

@@ -5,8 +5,12 @@ from __future__ import annotations
 from ctypes import CDLL, Structure, c_int64, c_void_p
 from pathlib import Path
 
+import torch
+
 from engine.torch_runner.native.int8_weight import COLUMNS, GROUP
 from protocol.errors import EngineFailed
+
+HUGE_PAGE = 2 << 20
 
 
 class WeightArguments(Structure):
@@ -51,5 +55,17 @@ class Int8Kernels:
         self.linear.restype = None
         self.gated = loaded.baton_gated_int8
         self.gated.argtypes, self.gated.restype = self.linear.argtypes, None
+        self._huge_pages = loaded.baton_huge_pages
+        self._huge_pages.argtypes, self._huge_pages.restype = [pointer, size], None
         self.decode = loaded.baton_decode_int8
         self.decode.argtypes, self.decode.restype = [pointer, pointer], None
+
+    def memory(self, num_bytes: int) -> torch.Tensor:
+        """uint8 [num_bytes]. Large ones begin a huge page, so that few walks through page tables disturb
+        the reading."""
+        if num_bytes < HUGE_PAGE:
+            return torch.empty(num_bytes, dtype=torch.uint8)
+        raw = torch.empty(num_bytes + HUGE_PAGE, dtype=torch.uint8)
+        skip = -raw.data_ptr() % HUGE_PAGE
+        self._huge_pages(raw.data_ptr() + skip, num_bytes)
+        return raw[skip : skip + num_bytes]

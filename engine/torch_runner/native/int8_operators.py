@@ -28,7 +28,7 @@ class Int8Linear:
         self._kernels = kernels
         self._scratch = scratch
         self.bias = bias
-        self.weight = quantised(weight)
+        self.weight = quantised(weight, kernels.memory)
         self._arguments = arguments_of(self.weight)
         n = self.weight.n
         self._output = Output(None if bias is None else bias.data_ptr(), None, None, n, n)
@@ -70,7 +70,7 @@ class Int8Gate:
         """gate and up [n, k] in bf16, which are not kept."""
         self._kernels = kernels
         self._scratch = scratch
-        self.weight = quantised(interleaved(gate, up))
+        self.weight = quantised(interleaved(gate, up), kernels.memory)
         self._arguments = arguments_of(self.weight)
         self._n = len(gate)
         self._output = GatedOutput(None, self._n)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -33,11 +34,17 @@ class Int8Weight:
         return self.items.numel() + self.scales.numel() * self.scales.element_size()
 
 
-def quantised(weight: torch.Tensor) -> Int8Weight:
-    """Of [n, k], any float dtype. Numbers that round to one of 255 are off by half a scale at most."""
+def plain_memory(num_bytes: int) -> torch.Tensor:
+    """uint8 [num_bytes]."""
+    return torch.empty(num_bytes, dtype=torch.uint8)
+
+
+def quantised(weight: torch.Tensor, memory: Callable[[int], torch.Tensor] = plain_memory) -> Int8Weight:
+    """Of [n, k], any float dtype. Numbers that round to one of 255 are off by half a scale at most.
+    `memory` gives room for the items."""
     n, k = weight.shape
     panels, groups = -(-n // COLUMNS), -(-k // GROUP)
-    items = torch.empty(panels, groups * GROUP // 4, COLUMNS, 4, dtype=torch.uint8)
+    items = memory(panels * groups * GROUP * COLUMNS).view(panels, groups * GROUP // 4, COLUMNS, 4)
     scales = torch.empty(panels, groups, COLUMNS)
     for first in range(0, panels, PANELS_AT_ONCE):
         last = min(first + PANELS_AT_ONCE, panels)
