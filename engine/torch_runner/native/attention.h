@@ -528,6 +528,7 @@ struct Units {
     explicit Units(const Call& call) : whole(units_of(call)), parts(1), size(0) {
         const int64_t count = static_cast<int64_t>(whole.size()), width = round_up(call.v_dim, LANES) + 2;
         int64_t longest = 0;
+        if (!count) return;
         for (const Unit& unit : whole) {
             longest = std::max(longest, unit.to - unit.from);
             size = std::max(size, (unit.last - unit.first) * call.group * width);

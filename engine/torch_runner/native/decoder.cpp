@@ -47,7 +47,7 @@ struct DecoderStep {
 
 #if BATON_BF16
 
-constexpr int64_t PHASES = 13;  // of a layer, at most; of the logits 3
+constexpr int64_t PHASES = 14;  // of a layer, at most; of the logits 3
 
 // S: what the cache holds.
 template <class M, class S>
@@ -58,33 +58,62 @@ class Pass {
     Tile<bf16, Pairs, S> tile_;
     std::vector<float> sums_;  // of one panel
     const int64_t row_;        // items of a row of qkv
+    int64_t rows_;             // still computed
 
   public:
     Pass(const Decoder<M>& model, const DecoderStep& step, Phase* phases)
-        : model_(model), step_(step), crew_(phases), row_((model.heads + 2 * model.kv_heads) * model.dim) {
+        : model_(model),
+          step_(step),
+          crew_(phases),
+          row_((model.heads + 2 * model.kv_heads) * model.dim),
+          rows_(step.rows) {
         if (std::is_same_v<M, const Packed*>) sums_.resize(std::max(step.rows, step.num_wanted) * PANEL);
     }
 
     void layer(const Layer<M>& layer, const Call& call, const Units& units, float* left) {
-        const DecoderStep& s = step_;
-        norm(layer.norm, nullptr, s.rows);
-        linear(s.normed, model_.hidden, layer.qkv, layer.qkv_bias, nullptr, s.qkv, row_);
-        heads(layer);
-        crew_.run(units.count(), [&](int64_t u) { units.run(call, tile_, u, left); });
-        if (units.merges())
-            crew_.run(units.merges(), [&](int64_t u) { units.merge<bf16, Pairs>(call, u, left); });
-        linear(s.attended, model_.heads * model_.dim, layer.out, layer.out_bias, s.x, s.x, model_.hidden);
-        norm(layer.second_norm, nullptr, s.rows);
-        gated(layer.gate, layer.up);
-        linear(s.gated, model_.inner, layer.down, nullptr, s.x, s.x, model_.hidden);
+        keep(layer);
+        rest(layer, call, units, left);
+    }
+
+    // The last layer: beyond its KV only the rows that are wanted matter, and these come first from here on.
+    void last_layer(const Layer<M>& layer, const Call& call, const Units& units, float* left) {
+        keep(layer);
+        if (rows_ != step_.num_wanted)
+            crew_.run(1, [&](int64_t) {
+                for (int64_t row = 0; row < step_.num_wanted; ++row) {
+                    const int64_t from = step_.wanted[row];
+                    std::memmove(step_.x + row * model_.hidden, step_.x + from * model_.hidden, 2 * model_.hidden);
+                    std::memmove(step_.qkv + row * row_, step_.qkv + from * row_, 2 * row_);
+                }
+            });
+        rows_ = step_.num_wanted;
+        if (rows_) rest(layer, call, units, left);
     }
 
     void logits() {
-        norm(model_.norm, step_.wanted, step_.num_wanted);
+        norm(model_.norm);
         logits(model_.head);
     }
 
   private:
+    // Up to the KV in its slots.
+    void keep(const Layer<M>& layer) {
+        norm(layer.norm);
+        linear(step_.normed, model_.hidden, layer.qkv, layer.qkv_bias, nullptr, step_.qkv, row_);
+        heads(layer);
+    }
+
+    void rest(const Layer<M>& layer, const Call& call, const Units& units, float* left) {
+        const DecoderStep& s = step_;
+        crew_.run(units.count(), [&](int64_t u) { units.run(call, tile_, u, left); });
+        if (units.merges())
+            crew_.run(units.merges(), [&](int64_t u) { units.merge<bf16, Pairs>(call, u, left); });
+        linear(s.attended, model_.heads * model_.dim, layer.out, layer.out_bias, s.x, s.x, model_.hidden);
+        norm(layer.second_norm);
+        gated(layer.gate, layer.up);
+        linear(s.gated, model_.inner, layer.down, nullptr, s.x, s.x, model_.hidden);
+    }
+
     // work(from, to) for all of n columns, in units of a multiple of `width`.
     template <class Work>
     void spread(int64_t n, int width, Work work) {
@@ -102,30 +131,30 @@ class Pass {
         });
     }
 
-    // Rows of x, all or those named, into `normed`.
-    void norm(const bf16* weight, const int64_t* which, int64_t rows) {
-        each_row(rows, [&](int64_t row) {
-            const bf16* from = step_.x + (which ? which[row] : row) * model_.hidden;
-            norm_row(from, weight, step_.normed + row * model_.hidden, model_.hidden, model_.eps);
+    // Rows of x into `normed`.
+    void norm(const bf16* weight) {
+        each_row(rows_, [&](int64_t row) {
+            const int64_t at = row * model_.hidden;
+            norm_row(step_.x + at, weight, step_.normed + at, model_.hidden, model_.eps);
         });
     }
 
     void linear(const bf16* x, int64_t k, const bf16* weight, const bf16* bias, const bf16* residual, bf16* out,
                 int64_t n) {
-        const Rows in{x, k, step_.rows, k};
+        const Rows in{x, k, rows_, k};
         const Segment segment{weight, bias, residual, out, n, n};
         spread(n, ROWS, [&](int64_t from, int64_t to) { segment_unit(in, segment, from, to); });
     }
 
     void gated(const bf16* gate, const bf16* up) {
-        const Rows in{step_.normed, model_.hidden, step_.rows, model_.hidden};
+        const Rows in{step_.normed, model_.hidden, rows_, model_.hidden};
         spread(model_.inner, 2, [&](int64_t from, int64_t to) {
             gated_unit(in, gate, up, step_.gated, model_.inner, from, to);
         });
     }
 
     void logits(const bf16* head) {
-        const Rows in{step_.normed, model_.hidden, step_.num_wanted, model_.hidden};
+        const Rows in{step_.normed, model_.hidden, rows_, model_.hidden};
         spread(model_.vocabulary, ROWS, [&](int64_t from, int64_t to) {
             logits_unit(in, head, step_.logits, model_.vocabulary, from, to);
         });
@@ -145,13 +174,13 @@ class Pass {
     void linear(const bf16* x, int64_t k, const Packed* weight, const bf16* bias, const bf16* residual, bf16* out,
                 int64_t n) {
         const Segment segment{&weight->number, bias, residual, out, n, n};
-        panels({x, k, step_.rows, k}, n, PANEL, [&](const Rows& in, int64_t panel, int64_t first) {
+        panels({x, k, rows_, k}, n, PANEL, [&](const Rows& in, int64_t panel, int64_t first) {
             panel_segment(in, segment_from(segment, first), panel, sums_.data());
         });
     }
 
     void gated(const Packed* both, const Packed*) {
-        const Rows in{step_.normed, model_.hidden, step_.rows, model_.hidden};
+        const Rows in{step_.normed, model_.hidden, rows_, model_.hidden};
         panels(in, model_.inner, PANEL / 2, [&](const Rows& rows, int64_t panel, int64_t first) {
             bf16* out = step_.gated + first * model_.inner;
             panel_gated(rows, &both->number, out, model_.inner, panel, sums_.data());
@@ -159,7 +188,7 @@ class Pass {
     }
 
     void logits(const Packed* head) {
-        const Rows in{step_.normed, model_.hidden, step_.num_wanted, model_.hidden};
+        const Rows in{step_.normed, model_.hidden, rows_, model_.hidden};
         panels(in, model_.vocabulary, PANEL, [&](const Rows& rows, int64_t panel, int64_t first) {
             float* out = step_.logits + first * model_.vocabulary;
             panel_logits(rows, &head->number, out, model_.vocabulary, panel, sums_.data());
@@ -169,15 +198,15 @@ class Pass {
 #if BATON_INT8
     void linear(const bf16* x, int64_t, const int8::Weight* weight, const bf16* bias, const bf16* residual,
                 bf16* out, int64_t n) {
-        panels(x, step_.rows, *weight, int8::Output{bias, residual, out, n, n});
+        panels(x, rows_, *weight, int8::Output{bias, residual, out, n, n});
     }
 
     void gated(const int8::Weight* both, const int8::Weight*) {
-        panels(step_.normed, step_.rows, *both, int8::GatedOutput{step_.gated, model_.inner});
+        panels(step_.normed, rows_, *both, int8::GatedOutput{step_.gated, model_.inner});
     }
 
     void logits(const int8::Weight* head) {
-        panels(step_.normed, step_.num_wanted, *head, int8::Logits{step_.logits, model_.vocabulary});
+        panels(step_.normed, rows_, *head, int8::Logits{step_.logits, model_.vocabulary});
     }
 
     // Two phases: rows of x become int8, then they are multiplied.
@@ -194,7 +223,7 @@ class Pass {
     // Norms and positions of queries and keys; keys and values go to their slots.
     void heads(const Layer<M>& layer) {
         const int64_t group = model_.heads / model_.kv_heads, dim = model_.dim;
-        each_row(step_.rows * model_.kv_heads, [&](int64_t at) {
+        each_row(rows_ * model_.kv_heads, [&](int64_t at) {
             const int64_t row = at / model_.kv_heads, head = at % model_.kv_heads;
             bf16* queries = step_.qkv + row * row_;
             bf16* key = queries + (model_.heads + head) * dim;
@@ -213,6 +242,17 @@ class Pass {
         rotate_row(head, step_.cosine + row * dim, step_.sine + row * dim, dim);
     }
 };
+
+// The rows that are wanted, as pieces of one token each.
+inline std::vector<Piece> wanted_pieces(const DecoderStep& step) {
+    std::vector<Piece> pieces;
+    const Piece* piece = step.pieces;
+    for (int64_t i = 0; i < step.num_wanted; ++i) {
+        while (step.wanted[i] >= piece->row + piece->count) ++piece;
+        pieces.push_back({i, 1, piece->start + step.wanted[i] - piece->row, piece->table});
+    }
+    return pieces;
+}
 
 template <class M>
 Call call_of(const Decoder<M>& model, const DecoderStep& step, const Layer<M>& layer) {
@@ -237,12 +277,18 @@ void decode(const Decoder<M>* model, const DecoderStep* step) {
         units.push_back(same == l ? kinds.back().get() : units[same]);
         floats = std::max(floats, units[l]->floats());
     }
-    std::vector<float> left(floats);
+    const int64_t last = model->num_layers - 1;
+    const std::vector<Piece> wanted = wanted_pieces(*step);
+    calls[last].pieces = wanted.data();
+    calls[last].num_pieces = step->num_wanted;
+    const Units wanted_units(calls[last]);
+    std::vector<float> left(std::max(floats, wanted_units.floats()));
     std::vector<Phase> phases(model->num_layers * PHASES + 3);
 #pragma omp parallel num_threads(model->threads)
     {
         Pass<M, S> pass(*model, *step, phases.data());
-        for (int64_t l = 0; l < model->num_layers; ++l) pass.layer(model->layers[l], calls[l], *units[l], left.data());
+        for (int64_t l = 0; l < last; ++l) pass.layer(model->layers[l], calls[l], *units[l], left.data());
+        pass.last_layer(model->layers[last], calls[last], wanted_units, left.data());
         if (step->num_wanted) pass.logits();
     }
 }
