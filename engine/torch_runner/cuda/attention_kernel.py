@@ -11,47 +11,27 @@ import triton
 import triton.language as tl
 
 
+# Pointers: query [Hq, N, K_DIM], any strides but the last; keys and values of a layer in block 0, where a
+# block's [Hkv, BLOCK_SIZE, dim] is contiguous; sinks fp32 [Hq]; rows, counts, starts and begins [S], see
+# SliceTables. With SPLITS == 1, out is [N, Hq, V_DIM]; else it is fp32 [SPLITS, S, Hq, V_DIM], each part
+# normalised, and logs is fp32 [SPLITS, S, Hq], each part's log of the sum of exp.
+# fmt: off
 @triton.jit(do_not_specialize_on_alignment=["rows", "counts", "starts", "begins", "blocks"])
 def attend_kernel(
-    query,  # [Hq, N, K_DIM], any strides but the last
-    keys,  # a layer's K in block 0; a block's [Hkv, BLOCK_SIZE, K_DIM] is contiguous
-    values,  # likewise with V_DIM
-    sinks,  # fp32 [Hq], or anything
-    out,  # SPLITS == 1: [N, Hq, V_DIM]; else fp32 [SPLITS, S, Hq, V_DIM], each part normalised
-    logs,  # SPLITS > 1: fp32 [SPLITS, S, Hq], each part's log of the sum of exp
-    rows,  # [S] packed row of each slice's first token
-    counts,  # [S] tokens of each slice
-    starts,  # [S] position of each slice's first token
-    begins,  # [S] where each slice's block table begins in `blocks`
-    blocks,
-    query_head_step,
-    query_token_step,
-    block_step,
-    scale,
-    softcap,
-    window,
-    GROUP: tl.constexpr,
-    BLOCK_SIZE: tl.constexpr,
-    K_DIM: tl.constexpr,
-    V_DIM: tl.constexpr,
-    TILE_M: tl.constexpr,
-    TILE_N: tl.constexpr,
-    TILE_K: tl.constexpr,
-    TILE_V: tl.constexpr,
-    SPLITS: tl.constexpr,
-    HAS_WINDOW: tl.constexpr,
-    HAS_SOFTCAP: tl.constexpr,
-    HAS_SINKS: tl.constexpr,
+    query, keys, values, sinks, out, logs, rows, counts, starts, begins, blocks,
+    query_head_step, query_token_step, block_step, scale, softcap, window,
+    GROUP: tl.constexpr, BLOCK_SIZE: tl.constexpr, K_DIM: tl.constexpr, V_DIM: tl.constexpr,
+    TILE_M: tl.constexpr, TILE_N: tl.constexpr, TILE_K: tl.constexpr, TILE_V: tl.constexpr,
+    SPLITS: tl.constexpr, HAS_WINDOW: tl.constexpr, HAS_SOFTCAP: tl.constexpr, HAS_SINKS: tl.constexpr,
 ):
+    # fmt: on
     """Grid: (S, tiles of TILE_M // GROUP tokens in the longest slice, Hkv * SPLITS).
 
     Positions from a slice's end on are never loaded. A slice without any (start -1, count 1) gives zeros.
     """
-    at = tl.program_id(0)
-    head = tl.program_id(2) // SPLITS
-    split = tl.program_id(2) % SPLITS
-    kv_heads = tl.num_programs(2) // SPLITS
-    tokens: tl.constexpr = TILE_M // GROUP
+    at, tokens = tl.program_id(0), TILE_M // GROUP
+    head, split = tl.program_id(2) // SPLITS, tl.program_id(2) % SPLITS
+    heads = tl.num_programs(2) // SPLITS * GROUP
     first = tl.program_id(1) * tokens
     count = tl.load(counts + at).to(tl.int32)
     if first >= count:
@@ -61,19 +41,45 @@ def attend_kernel(
     table = blocks + tl.load(begins + at)
 
     member = tl.arange(0, TILE_M)
-    token = member // GROUP
-    q_head = head * GROUP + member % GROUP
+    token, q_head = member // GROUP, head * GROUP + member % GROUP
     valid = (token < tokens) & (first + token < count)
-    k_at = tl.arange(0, TILE_K)
-    v_at = tl.arange(0, TILE_V)
-    q = tl.load(
-        query + (q_head * query_head_step + (row + token) * query_token_step)[:, None] + k_at[None, :],
-        mask=valid[:, None] & (k_at < K_DIM)[None, :],
-        other=0.0,
-    )
-    position = start + token
-
+    k_at, v_at = tl.arange(0, TILE_K), tl.arange(0, TILE_V)
+    k_in, v_in = k_at < K_DIM, v_at < V_DIM
+    q_line = q_head * query_head_step + (row + token) * query_token_step
+    q = tl.load(query + q_line[:, None] + k_at[None, :], valid[:, None] & k_in[None, :], other=0.0)
     end = start + tl.minimum(tokens, count - first)
+    oldest, low, high = _span(start, end, window, split, TILE_N, SPLITS, HAS_WINDOW)
+
+    top = tl.full([TILE_M], float("-inf"), tl.float32)
+    total, sums = tl.zeros([TILE_M], tl.float32), tl.zeros([TILE_M, TILE_V], tl.float32)
+    for begin in range(low, high, TILE_N):
+        place = begin + tl.arange(0, TILE_N)
+        here = (place >= oldest) & (place < high)
+        block = tl.load(table + place // BLOCK_SIZE, mask=here, other=0).to(tl.int64) * block_step
+        slot = head * BLOCK_SIZE + place % BLOCK_SIZE
+        k_line, v_line = block + slot * K_DIM, block + slot * V_DIM
+        k = tl.load(keys + k_line[None, :] + k_at[:, None], here[None, :] & k_in[:, None], other=0.0)
+        v = tl.load(values + v_line[:, None] + v_at[None, :], here[:, None] & v_in[None, :], other=0.0)
+        scores = tl.dot(q, k, input_precision="ieee") * scale
+        if HAS_SOFTCAP:
+            scores = softcap * _tanh(scores / softcap)
+        scores = _hidden(scores, place, here, start + token, window, HAS_WINDOW)
+        top, total, sums = _taken_in(scores, v, top, total, sums)
+
+    if HAS_SINKS and SPLITS == 1:
+        total, sums = _with_sinks(tl.load(sinks + q_head, mask=valid, other=0.0), top, total, sums)
+    safe = tl.where(total == 0.0, 1.0, total)
+    line = (row + token) * heads + q_head
+    if SPLITS > 1:
+        line = (split * tl.num_programs(0) + at) * heads + q_head
+        tl.store(logs + line, top + tl.log(safe), mask=valid)
+    result = (sums / safe[:, None]).to(out.dtype.element_ty)
+    tl.store(out + line[:, None] * V_DIM + v_at[None, :], result, valid[:, None] & v_in[None, :])
+
+
+@triton.jit
+def _span(start, end, window, split, TILE_N: tl.constexpr, SPLITS: tl.constexpr, HAS_WINDOW: tl.constexpr):
+    """The oldest position that a tile sees, and the aligned range of positions of this part of it."""
     oldest = end * 0
     if HAS_WINDOW:
         oldest = tl.maximum(start + 1 - window, 0)
@@ -83,58 +89,36 @@ def attend_kernel(
         part = tl.cdiv(tl.cdiv(end - low, SPLITS), TILE_N) * TILE_N
         low += split * part
         high = tl.minimum(end, low + part)
+    return oldest, low, high
 
-    top = tl.full([TILE_M], float("-inf"), tl.float32)
-    total = tl.zeros([TILE_M], tl.float32)
-    sums = tl.zeros([TILE_M, TILE_V], tl.float32)
-    for begin in range(low, high, TILE_N):
-        place = begin + tl.arange(0, TILE_N)
-        here = (place >= oldest) & (place < high)
-        block = tl.load(table + place // BLOCK_SIZE, mask=here, other=0).to(tl.int64) * block_step
-        slot = head * BLOCK_SIZE + place % BLOCK_SIZE
-        k = tl.load(
-            keys + (block + slot * K_DIM)[None, :] + k_at[:, None],
-            mask=here[None, :] & (k_at < K_DIM)[:, None],
-            other=0.0,
-        )
-        v = tl.load(
-            values + (block + slot * V_DIM)[:, None] + v_at[None, :],
-            mask=here[:, None] & (v_at < V_DIM)[None, :],
-            other=0.0,
-        )
-        scores = tl.dot(q, k, input_precision="ieee") * scale
-        if HAS_SOFTCAP:
-            scores = softcap * _tanh(scores / softcap)
-        seen = here[None, :] & (place[None, :] <= position[:, None])
-        if HAS_WINDOW:
-            seen = seen & (place[None, :] > position[:, None] - window)
-        scores = tl.where(seen, scores, float("-inf"))
-        higher = tl.maximum(top, tl.max(scores, 1))
-        finite = tl.where(higher == float("-inf"), 0.0, higher)
-        weights = tl.exp(scores - finite[:, None])
-        shrink = tl.exp(top - finite)
-        total = total * shrink + tl.sum(weights, 1)
-        sums = sums * shrink[:, None] + tl.dot(weights.to(v.dtype), v, input_precision="ieee")
-        top = higher
 
-    if HAS_SINKS and SPLITS == 1:
-        sink = tl.load(sinks + q_head, mask=valid, other=0.0)
-        higher = tl.maximum(top, sink)
-        shrink = tl.exp(top - higher)
-        total = total * shrink + tl.exp(sink - higher)
-        sums = sums * shrink[:, None]
-    safe = tl.where(total == 0.0, 1.0, total)
-    sums = sums / safe[:, None]
-    if SPLITS == 1:
-        line = (row + token) * (kv_heads * GROUP) + q_head
-    else:
-        line = (split * tl.num_programs(0) + at) * (kv_heads * GROUP) + q_head
-        tl.store(logs + line, top + tl.log(safe), mask=valid)
-    tl.store(
-        out + line[:, None] * V_DIM + v_at[None, :],
-        sums.to(out.dtype.element_ty),
-        mask=valid[:, None] & (v_at < V_DIM)[None, :],
-    )
+@triton.jit
+def _hidden(scores, place, here, position, window, HAS_WINDOW: tl.constexpr):
+    """Minus infinity where a query must not look."""
+    seen = here[None, :] & (place[None, :] <= position[:, None])
+    if HAS_WINDOW:
+        seen = seen & (place[None, :] > position[:, None] - window)
+    return tl.where(seen, scores, float("-inf"))
+
+
+@triton.jit
+def _taken_in(scores, v, top, total, sums):
+    """The running maximum, sum of exp, and weighted sum of values, with one more tile of them."""
+    higher = tl.maximum(top, tl.max(scores, 1))
+    finite = tl.where(higher == float("-inf"), 0.0, higher)
+    weights = tl.exp(scores - finite[:, None])
+    shrink = tl.exp(top - finite)
+    total = total * shrink + tl.sum(weights, 1)
+    sums = sums * shrink[:, None] + tl.dot(weights.to(v.dtype), v, input_precision="ieee")
+    return higher, total, sums
+
+
+@triton.jit
+def _with_sinks(sink, top, total, sums):
+    """A sink takes its share and has no value."""
+    higher = tl.maximum(top, sink)
+    shrink = tl.exp(top - higher)
+    return total * shrink + tl.exp(sink - higher), sums * shrink[:, None]
 
 
 @triton.jit(do_not_specialize_on_alignment=["rows"])

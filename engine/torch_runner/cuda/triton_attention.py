@@ -119,10 +119,7 @@ class TritonAttention:
         heads, group = query.shape[0], query.shape[0] // layer.key.heads
         here = slice(part.first, part.first + part.slices)
         sinks = out if call.sinks is None else call.sinks.float().contiguous()
-        target, logs = out, out
-        if part.splits > 1:
-            target = out.new_empty((part.splits, part.slices, heads, layer.value.dim), dtype=torch.float32)
-            logs = out.new_empty((part.splits, part.slices, heads), dtype=torch.float32)
+        target, logs = _targets(part, out)
         tile_k, tile_v = _tile(layer.key.dim), _tile(layer.value.dim)
         tiles = -(-part.longest // (part.rows // group))
         attend_kernel[(part.slices, tiles, layer.key.heads * part.splits)](
@@ -158,17 +155,22 @@ class TritonAttention:
             num_stages=2,
         )
         if part.splits > 1:
+            parts = (target, logs, sinks, out, tables.rows[here])
             join_kernel[(part.slices, heads)](
-                target,
-                logs,
-                sinks,
-                out,
-                tables.rows[here],
+                *parts,
                 V_DIM=layer.value.dim,
                 TILE_V=tile_v,
                 SPLITS=part.splits,
                 HAS_SINKS=call.sinks is not None,
             )
+
+
+def _targets(part: _Part, out: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Where a launch puts its results, and the logs of its parts if there are several."""
+    if part.splits == 1:
+        return out, out
+    shape = (part.splits, part.slices, *out.shape[1:])
+    return out.new_empty(shape, dtype=torch.float32), out.new_empty(shape[:-1], dtype=torch.float32)
 
 
 def split_count(programs: int, context: int, multiprocessors: int) -> int:
