@@ -17,6 +17,8 @@ from worker.engine_watch import EngineWatch
 from worker.registration import Registration
 from worker.switchboard import Switchboard
 
+TICKS_TO_TELL = 2
+
 logger = logging.getLogger(__name__)
 
 
@@ -135,9 +137,14 @@ class WorkerServer:
             if self._watch.verdict is None:
                 watching.cancel()  # else it is ending the engine, and is let finish that
             if self._failure is not None and not self._stopping:
-                self._switchboard.tell_gateways(Died(self._watch.suspects))
+                await self._tell_death()
             await asyncio.gather(watching, return_exceptions=True)
             await self._close(registration)
+
+    async def _tell_death(self) -> None:
+        """What was lost on the way is sent again at the next tick of a link: links stay for two."""
+        self._switchboard.tell_gateways(Died(self._watch.suspects))
+        await self._clock.sleep(TICKS_TO_TELL * self._limits.report_every_s)
 
     async def _pump(self) -> None:
         """Carries out what the engine says until it ends."""

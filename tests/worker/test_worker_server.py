@@ -22,6 +22,7 @@ from tests.worker.echo_core import (
 )
 from tests.worker.worker_site import Site, closed, frames_from, play
 from worker.inline_host import InlineHost
+from worker.worker_server import TICKS_TO_TELL
 
 WORK = Cancel(AttemptKey(RequestId("work"), 3_600_000))
 """A step of an hour."""
@@ -136,7 +137,7 @@ def test_a_frozen_engine_is_ended(predicted_s: float, found_s: float) -> None:
         link.send(WORK)
         with pytest.raises(EngineFailed, match="frozen"):
             await worker.server.finished()
-        assert found_s <= site.clock.now() < found_s + 2 * LIMITS.report_every_s
+        assert found_s <= site.clock.now() < found_s + (2 + TICKS_TO_TELL) * LIMITS.report_every_s
         assert await frames_from(link, 1) == [Died((WORK.key,))]
         await closed(link)
 
