@@ -58,9 +58,10 @@ class StepModel:
         weights = self._weights.tolist()
         thousands = prompt * THOUSAND
         by_token = thousands * weights[3] + (weights[2] + context * (THOUSAND * weights[4]))
-        seconds = thousands * by_token + (prompt > 0) * weights[1] + (decodes > 0) * weights[0]
+        seconds: Floats = thousands * by_token + (prompt > 0) * weights[1] + (decodes > 0) * weights[0]
         seconds += decodes * weights[5] + kv * (MILLION * weights[6])
-        return np.maximum(seconds, 0.0) * self._speed
+        predicted: Floats = np.maximum(seconds, 0.0) * self._speed
+        return predicted
 
     def _fit(self) -> None:
         rows = np.array(self._fresh)
