@@ -18,6 +18,9 @@ from protocol.messages import WIRE_VERSION, Hello
 from worker.engine_process import ChildCommand, ChildHost
 from worker.worker_server import WorkerServer
 
+SPINS = "2000"
+"""How often a compute thread looks for work before it sleeps: some tens of microseconds. OpenMP's own
+choice, some milliseconds, would keep the core from the gateway just when the tokens of a step go out."""
 LOAD_DEADLINE_S = 1800.0
 """A large model on a slow disk; a hung load ends at last."""
 ROOT = str(Path(__file__).resolve().parent.parent)
@@ -83,7 +86,11 @@ def engine_command(spec: Spec, pool: PoolSpec, place: WorkerPlace, identity: Wor
     path = os.pathsep.join(filter(None, (ROOT, os.environ.get("PYTHONPATH"))))
     return ChildCommand(
         argv=(sys.executable, "-m", "cluster.engine_entry", config.to_json()),
-        environment=(("OMP_NUM_THREADS", str(threads)), ("PYTHONPATH", path)),
+        environment=(
+            ("OMP_NUM_THREADS", str(threads)),
+            ("GOMP_SPINCOUNT", os.environ.get("GOMP_SPINCOUNT", SPINS)),
+            ("PYTHONPATH", path),
+        ),
         cores=cores,
         log=place.log,
     )

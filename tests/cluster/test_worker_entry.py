@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from cluster.engine_config import EngineConfig
 from cluster.spec import PoolSpec, PoolsSpec, Spec
-from cluster.worker_entry import WorkerPlace, engine_command, share_of_cores
+from cluster.worker_entry import SPINS, WorkerPlace, engine_command, share_of_cores
 from protocol.ids import Incarnation, WorkerId, WorkerIdentity
 
 ME = WorkerIdentity(WorkerId("decode-1"), Incarnation("life"))
@@ -35,6 +35,7 @@ def test_engine_is_told_what_the_spec_says() -> None:
     assert (config.kv_bytes, config.device) == (spec.kv_memory, "cuda:1")
     assert (config.threads, command.cores) == (2, (2, 3))
     assert dict(command.environment)["OMP_NUM_THREADS"] == "2"
+    assert dict(command.environment)["GOMP_SPINCOUNT"] == SPINS
     assert str(command.log) == "/logs/decode-1.log"
     assert EngineConfig.from_json(config.to_json()) == config
 
