@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from cluster.apply import apply_spec
 from cluster.chat import Chat
 from cluster.down import stop_cluster
 from cluster.endpoint import running_cluster
@@ -49,6 +50,14 @@ def up(
     with _one_sentence(screen):
         wanted = _overridden(read_spec(spec) if spec else Spec(), model, prefill, decode, port)
         run_cluster(wanted, RunFolder.of_user(), screen)
+
+
+@app.command()
+def apply(spec: Annotated[Path, typer.Argument(metavar="SPEC.yaml", help="What to serve now.")]) -> None:
+    """Change the running cluster: counts of workers, their cores, KV memory, scheduling."""
+    screen = Screen()
+    with _one_sentence(screen):
+        apply_spec(read_spec(spec), RunFolder.of_user(), screen)
 
 
 @app.command()

@@ -9,9 +9,13 @@ from __future__ import annotations
 import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cluster.spec import GatewaySpec
 from protocol.errors import BatonError
+
+if TYPE_CHECKING:
+    from ray.serve import Deployment
 
 VERIFIED = "2.60."
 
@@ -115,3 +119,9 @@ def let_gateway_take_its_port_over() -> None:
 def _reuse_address(sock: socket.socket) -> bool:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     return True
+
+
+def with_version(deployment: Deployment, version: str) -> Deployment:
+    """The deployment under a version of our own. Serve would draw one at random, so that deploying
+    again would always replace all replicas, also when only their number changes."""
+    return deployment.options(version=version, _internal=True)

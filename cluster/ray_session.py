@@ -92,7 +92,6 @@ class RaySession:
         from ray import serve
 
         from cluster.directories import open_directory
-        from cluster.serve_app import build_app
 
         open_directory(self._spec)  # so that it starts beside Serve, and no worker waits for it
         logging.getLogger("ray.serve").setLevel(logging.WARNING)
@@ -100,6 +99,24 @@ class RaySession:
         # Behind direct ingress Serve keeps one proxy of its own, which nobody needs to find.
         port = gateway.port if gateway.replicas > 1 else free_port("127.0.0.1")
         serve.start(proxy_location="HeadOnly", http_options={"host": gateway.host, "port": port})
+        self._run()
+
+    def change(self, spec: Spec) -> None:
+        """Asks Serve for a changed spec (spec_change.py): it starts and drains workers, or replaces them
+        one after another. Returns before that is done. Raises RayFailed."""
+        from ray.exceptions import RayError
+
+        self._spec = spec
+        try:
+            in_time(self._run, STATUS_S)
+        except RayError as gone:
+            raise RayFailed(f"Serve's controller does not answer: {type(gone).__name__}") from gone
+
+    def _run(self) -> None:
+        from ray import serve
+
+        from cluster.serve_app import build_app
+
         app = build_app(on_one_machine(self._spec), str(self._folder.logs))
         serve.run_many(
             [serve.RunTarget(app, name=APP, route_prefix="/", logging_config={"enable_access_log": False})],
@@ -153,6 +170,8 @@ class RaySession:
             # Whoever can reach Ray can run code, so even on one machine it asks for this run's secret.
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": secrets.token_hex(32),
+            # Ray's workers give way to all else, but ours are the service itself.
+            "RAY_worker_niceness": "0",
             # Ray must not hide devices from a worker that it reserves none for.
             "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
             **serve_environment(self._spec.gateway, self._folder.path, free_port),

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import msgspec
 
+from cluster.spec import Spec
+from cluster.spec_json import spec_from_json, spec_json
 from protocol.errors import BatonError, InvalidSpec
 
 FOLDER_VARIABLE = "BATON_RUN_DIR"
@@ -43,6 +45,8 @@ class RunFolder:
         self.path = path
         self._state = path / "state.json"
         self._lock = path / "lock"
+        self._spec = path / "spec.json"
+        self._wanted = path / "wanted.json"
 
     @classmethod
     def of_user(cls) -> RunFolder:
@@ -78,7 +82,7 @@ class RunFolder:
             try:
                 yield
             finally:
-                self._state.unlink(missing_ok=True)
+                self.forget()
 
     def running(self) -> RunState | None:
         """The state of the cluster that runs now; None if none does, whatever was left behind."""
@@ -92,9 +96,29 @@ class RunFolder:
 
     def write(self, state: RunState) -> None:
         """Tells others. Only for the holder."""
-        draft = self.path / "state.json.new"
-        draft.write_bytes(msgspec.json.encode(state))
-        draft.replace(self._state)
+        _write(self._state, msgspec.json.encode(state))
+
+    def write_spec(self, spec: Spec) -> None:
+        """Tells others what the cluster serves now. Only for the holder."""
+        _write(self._spec, spec_json(spec))
+
+    def running_spec(self) -> Spec | None:
+        """What the cluster serves now."""
+        return _read_spec(self._spec)
+
+    def ask_for(self, spec: Spec) -> None:
+        """Leaves a spec for the holder to take over."""
+        _write(self._wanted, spec_json(spec))
+
+    def is_asked(self) -> bool:
+        """Whether a spec waits to be taken over."""
+        return self._wanted.exists()
+
+    def take_asked(self) -> Spec | None:
+        """The spec that was asked for, once. Only for the holder."""
+        wanted = _read_spec(self._wanted)
+        self._wanted.unlink(missing_ok=True)
+        return wanted
 
     def _read(self) -> RunState | None:
         try:
@@ -103,8 +127,9 @@ class RunFolder:
             return None
 
     def forget(self) -> None:
-        """Removes the state of a run that was killed."""
-        self._state.unlink(missing_ok=True)
+        """Removes the state of a run that has ended."""
+        for file in (self._state, self._spec, self._wanted):
+            file.unlink(missing_ok=True)
 
     def is_held(self) -> bool:
         """Whether a cluster runs here."""
@@ -127,3 +152,17 @@ class RunFolder:
         for name in OWN_FOLDERS:
             shutil.rmtree(self.path / name, ignore_errors=True)
         self.forget()
+
+
+def _write(file: Path, content: bytes) -> None:
+    """Whole or not at all."""
+    draft = file.with_name(f"{file.name}.new")
+    draft.write_bytes(content)
+    draft.replace(file)
+
+
+def _read_spec(file: Path) -> Spec | None:
+    try:
+        return spec_from_json(file.read_bytes())
+    except (OSError, msgspec.MsgspecError):
+        return None

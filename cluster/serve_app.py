@@ -14,10 +14,10 @@ from typing import Any
 from ray import serve
 from ray.serve import Application
 
-from cluster.deployments import DECODE, GATEWAY, PREFILL
+from cluster.deployments import DECODE, GATEWAY, PREFILL, version
 from cluster.directories import open_directory
 from cluster.gateway_entry import GatewayApp, build_gateway
-from cluster.ray_private import keep_replica_on_loopback, let_gateway_take_its_port_over
+from cluster.ray_private import keep_replica_on_loopback, let_gateway_take_its_port_over, with_version
 from cluster.spec import PoolSpec, Spec
 from cluster.start_failure import StartFailure
 from cluster.worker_entry import LOAD_DEADLINE_S, WorkerPlace, build_worker
@@ -99,9 +99,10 @@ def build_app(spec: Spec, log_folder: str) -> Application:
     limits = spec.limits
     leave_s = limits.drain_s + limits.lease_s + limits.renew_every_s + 2 * STOP_GRACE_S
     workers = [
-        _deployment(WorkerReplica, name, pool.replicas, _actor_options(pool), leave_s).bind(
-            spec, role, log_folder
-        )
+        with_version(
+            _deployment(WorkerReplica, name, pool.replicas, _actor_options(pool), leave_s),
+            version(spec, name),
+        ).bind(spec, role, log_folder)
         for name, role, pool in (
             (PREFILL, "prefill", spec.pools.prefill),
             (DECODE, "decode", spec.pools.decode),
@@ -111,7 +112,7 @@ def build_app(spec: Spec, log_folder: str) -> Application:
     ingress = serve.ingress()(GatewayReplica)
     bound = spec.limits.max_open_requests + REQUEST_HEADROOM
     gateway = _deployment(ingress, GATEWAY, spec.gateway.replicas, {"num_cpus": 0}, leave_s, bound)
-    return gateway.bind(spec, *workers)
+    return with_version(gateway, version(spec, GATEWAY)).bind(spec, *workers)
 
 
 def _deployment(

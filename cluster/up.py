@@ -42,10 +42,11 @@ def run_cluster(spec: Spec, folder: RunFolder, screen: Screen) -> None:
         folder.write(state)
         with screen.alone(folder.logs / "baton.log"), _session(spec, folder, run_id, screen) as session:
             _start(spec, session, screen)
+            folder.write_spec(spec)
             folder.write(RunState(state.pid, run_id, state.endpoint, state.model, ready=True))
             try:
                 _announce(spec, screen)
-                _watch(session, screen)
+                _watch(session, folder, screen)
             except Interrupted:
                 return  # what was asked for
 
@@ -118,10 +119,12 @@ def _announce(spec: Spec, screen: Screen) -> None:
     screen.say("Ctrl-C stops the cluster.")
 
 
-def _watch(session: RaySession, screen: Screen) -> None:
-    """Until Interrupted, or RayFailed. Says when a pool changes, and why a replica does not come back."""
+def _watch(session: RaySession, folder: RunFolder, screen: Screen) -> None:
+    """Until Interrupted, or RayFailed. Says when a pool changes, and why a replica does not come back;
+    takes over what `baton apply` asks for."""
     told = ""
     while True:
+        _change(session, folder, screen)
         try:
             running = session.replicas()
             now = ", ".join(f"{SHORT[name]} {count}" for name, count in sorted(running.items()))
@@ -135,6 +138,18 @@ def _watch(session: RaySession, screen: Screen) -> None:
             screen.say(f"{time.strftime('%H:%M:%S')}  running: {now}")
         told = now
         time.sleep(WATCH_S)
+
+
+def _change(session: RaySession, folder: RunFolder, screen: Screen) -> None:
+    wanted = folder.take_asked()
+    if wanted is None:
+        return
+    screen.say(f"{time.strftime('%H:%M:%S')}  taking another spec over")
+    try:
+        session.change(wanted)
+        folder.write_spec(wanted)
+    except DeadlineExceeded as busy:
+        screen.say(f"it is not known whether Serve took it: {busy.message}")
 
 
 def _endpoint(spec: Spec) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.ray_private import UnsupportedRay, require_verified_ray, serve_environment
+from cluster.ray_private import UnsupportedRay, require_verified_ray, serve_environment, with_version
 from cluster.spec import GatewaySpec
 
 PRINT_CONSTANTS = """
@@ -70,6 +70,17 @@ def test_patched_names_exist() -> None:
     assert "    set_socket_reuse_port(sock)" in inspect.getsource(http_util.start_asgi_http_server)
     assert "await start_asgi_http_server(" in inspect.getsource(replica)
     assert 'add_port_to_grpc_server(self._server, "[::]:0")' in inspect.getsource(replica)
+
+
+def test_own_version_reaches_serve() -> None:
+    """Serve takes a deployment's version over where there is one, and so does the bound application."""
+    from ray import serve
+    from ray.serve._private import client
+
+    given = with_version(serve.deployment()(type("Nothing", (), {})), "1")
+    assert given.version == "1"
+    assert given.bind()._bound_deployment.version == "1"
+    assert "version=deployment._version or get_random_string()" in inspect.getsource(client)
 
 
 def test_other_ray_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
