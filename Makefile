@@ -1,5 +1,6 @@
 # make serve   start a cluster on this machine and talk to it
 # make test    all tests, then a short simulation (SEEDS=20; more by itself: make sim, make soak)
+# make chaos   kill and freeze the processes of a real cluster under load, and check every token
 # make check   lint, types, import directions, size of files and functions
 # make model   train the model that ships with Baton
 # Each does its own set-up in .venv; it needs Python 3.11 or later, make and a C++ compiler.
@@ -14,7 +15,7 @@ PROCESSES ?=
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve test test-cuda sim soak check lint types imports shape format model clean
+.PHONY: help install serve test test-cuda sim soak chaos check lint types imports shape format model clean
 
 help:
 	@sed -n '1,/^$$/s/^# //p' Makefile
@@ -45,6 +46,18 @@ sim: .venv/.installed
 soak: SEEDS = 50000
 soak: .venv/.installed
 	$(PY) -m tests.simulation.soak --seeds $(SEEDS) --start $(SEED_START) $(PROCESSES:%=--processes %)
+
+# PROFILE: mixed, kill (one worker at a time) or changes (scaling and a rolling update). STREAMS at least,
+# for SECONDS at least, a fault EVERY so many seconds, AT_ONCE talks at a time.
+chaos: PROFILE = mixed
+chaos: STREAMS ?= 300
+chaos: SECONDS ?= 60
+chaos: EVERY ?= 4
+chaos: AT_ONCE ?= 32
+chaos: SEED ?= 1
+chaos: .venv/.installed
+	@bash scripts/ensure_redis.sh
+	$(PY) -m tests.chaos --profile $(PROFILE) --streams $(STREAMS) --seconds $(SECONDS) --every $(EVERY) --at-once $(AT_ONCE) --seed $(SEED)
 
 # `make -k check` goes on after the first failure.
 check: lint types imports shape
