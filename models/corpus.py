@@ -10,6 +10,9 @@ from .filler import sentence
 from .words import Words
 
 CHARS_PER_TOKEN = 3.1
+FILLER_CHARS_PER_TOKEN = 4.0
+CELL = 36
+"""Tokens of a fact, its question and its answer, with what a conversation puts around them."""
 ABOUT = "I am baton-tiny, a small model that remembers what you tell it."
 SMALL_TALK = (
     (("Hello", "Hi", "Hello!", "Hi there", "Hey", "Good morning!", "Hello, how are you?"), f"Hello! {ABOUT}"),
@@ -108,16 +111,18 @@ def events(words: Words, tokens: int, unknown: float = 0.07) -> list[Event]:
 
 
 def grid(words: Words, tokens: int) -> list[Event]:
-    """Facts whose keys share their parts, hardly any filler, then a question about each."""
-    cells = max(3, tokens // 34)
+    """Facts whose keys share their parts, a stretch of filler or none, then a question about each fact."""
+    gap = words.rng.choice((0.0, 0.0, 0.4, 0.7, 0.9)) * tokens if tokens > 100 else 0.0
+    cells = max(2, round((tokens - gap) / CELL))
     world = World.draw(words, cells // 2)
     for _ in range(3 * cells):
         if len(world.stated) < cells:
             world.state()
     told = [Event(words.rng.choice(fact.statements)) for fact in world.stated.values()]
-    if words.rng.random() < 0.1:
+    while gap > 0:
         told.append(Event(sentence(words)))
-    asked = [world.ask(unknown=0.03) for _ in told]
+        gap -= len(told[-1].text) / FILLER_CHARS_PER_TOKEN
+    asked = [world.ask(unknown=0.03) for _ in world.stated]
     return told + [
         Event(question, fact.answer if known else fact.unknown, fact.stem if known else "")
         for question, fact, known in asked

@@ -19,6 +19,7 @@ from .words import Words
 
 FACTS = 4
 """Facts in a probe, the one asked for among them; they share parts of their keys."""
+MOST_DRAWS = 1000
 
 
 class Form(Enum):
@@ -56,12 +57,19 @@ def assistant(text: str) -> Message:
     return {"role": "assistant", "content": text}
 
 
+def crowded(words: Words, crowd: int) -> World:
+    """A world of `crowd` facts; one whose few keys are used up is thrown away."""
+    while True:
+        world = World.draw(words, crowd)
+        for _ in range(MOST_DRAWS):
+            world.state()
+            if len(world.stated) == crowd:
+                return world
+
+
 def recall_probe(words: Words, tokenizer: Tokenizer, distance: int, form: Form, crowd: int) -> Probe:
     """One fact about `distance` tokens before its question, among `crowd` that share parts of keys."""
-    world = World.draw(words, crowd)
-    while len(world.stated) < crowd:
-        world.state()
-    facts = list(world.stated.values())
+    facts = list(crowded(words, crowd).stated.values())
     told = [words.rng.choice(fact.statements) for fact in facts]
     question = words.rng.choice(facts[0].questions)
     gap = between(words, tokenizer, distance, told[3:] if distance >= 200 else told[3:4])

@@ -9,7 +9,7 @@ from random import Random
 import torch
 from tokenizers import Tokenizer
 
-from . import corpus, drill, tool_corpus
+from . import corpus, drill, tool_choice, tool_corpus
 from .chat import PAD, Span
 from .words import Words
 
@@ -19,30 +19,32 @@ FIRST_SEED = 100
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Training on texts of at most `length` tokens, `batch` at a time.
+    """Training on batches of `TOKENS` tokens; the texts of one have about a length drawn from `lengths`.
 
-    `drills`, `tools` and `grids` are shares of the texts; the learning rate
+    `drills`, `choices`, `tools` and `grids` are shares of the texts; the learning rate
     goes in a line from the first of `rates` to the second.
     """
 
     steps: int
-    length: int
-    batch: int
+    lengths: tuple[int, ...]
     drills: float
+    choices: float
     tools: float
     grids: float
     rates: tuple[float, float]
 
 
-# Short texts first: recall must be learnt before it can be stretched. Drills bring it about,
-# grids teach to match both parts of a key. benchmarks/RESULTS.md says what the shipped weights had.
+TOKENS = 4096
+# Short texts first: recall must be learnt before it can be stretched. Drills bring it about, grids teach
+# to match both parts of a key, choices to match a request with a tool; the long fall of the rate sharpens.
 STAGES = (
-    Stage(steps=400, length=64, batch=64, drills=0.5, tools=0.0, grids=0.3, rates=(6e-3, 6e-3)),
-    Stage(steps=1200, length=128, batch=32, drills=0.1, tools=0.1, grids=0.6, rates=(5e-3, 2e-3)),
-    Stage(steps=700, length=256, batch=16, drills=0.0, tools=0.15, grids=0.6, rates=(3e-3, 2e-3)),
-    Stage(steps=3550, length=512, batch=8, drills=0.0, tools=0.15, grids=0.4, rates=(2e-3, 2e-4)),
-    Stage(steps=60, length=1024, batch=4, drills=0.0, tools=0.2, grids=0.3, rates=(2e-4, 1e-4)),
-    Stage(steps=25, length=2048, batch=2, drills=0.0, tools=0.2, grids=0.2, rates=(1e-4, 0.0)),
+    Stage(400, (64,), drills=0.45, choices=0.2, tools=0.0, grids=0.3, rates=(6e-3, 6e-3)),
+    Stage(1300, (64, 128), drills=0.1, choices=0.2, tools=0.05, grids=0.5, rates=(5e-3, 3e-3)),
+    Stage(1200, (128, 256), drills=0.0, choices=0.15, tools=0.1, grids=0.5, rates=(3e-3, 2e-3)),
+    Stage(2600, (256, 512, 1024), drills=0.0, choices=0.1, tools=0.15, grids=0.45, rates=(2e-3, 1.5e-3)),
+    Stage(
+        3500, (256, 512, 1024, 2048), drills=0.0, choices=0.05, tools=0.15, grids=0.45, rates=(1.5e-3, 0.0)
+    ),
 )
 STEPS = sum(stage.steps for stage in STAGES)
 
@@ -51,7 +53,7 @@ STEPS = sum(stage.steps for stage in STAGES)
 class Batch:
     """`inputs` and `targets` are [batch, width] of int64; a target is `IGNORED` where nothing is learnt."""
 
-    stage: Stage
+    length: int
     rate: float
     inputs: torch.Tensor
     targets: torch.Tensor
@@ -62,9 +64,14 @@ def document(words: Words, stage: Stage, tokens: int) -> list[Span]:
     kind = words.rng.random()
     if kind < stage.drills:
         return drill.document(words, tokens)
-    if kind < stage.drills + stage.tools:
+    kind -= stage.drills
+    if kind < stage.choices:
+        return tool_choice.document(words, tokens)
+    kind -= stage.choices
+    if kind < stage.tools:
         return tool_corpus.document(words, tokens)
-    if kind < stage.drills + stage.tools + stage.grids:
+    kind -= stage.tools
+    if kind < stage.grids:
         return corpus.grid_document(words, tokens)
     return corpus.document(words, tokens)
 
@@ -91,15 +98,16 @@ def batches(tokenizer: Tokenizer) -> Iterator[Batch]:
 
 def _batch(tokenizer: Tokenizer, stage: Stage, rate: float, words: Words) -> Batch:
     pad = tokenizer.token_to_id(PAD)
-    tokens = round(stage.length * words.rng.choice((0.6, 0.8, 0.95)))
+    length = words.rng.choice(stage.lengths)
+    tokens = round(length * words.rng.choice((0.6, 0.8, 0.95)))
     rows: list[tuple[list[int], list[int]]] = []
-    while len(rows) < stage.batch:
-        ids, learnt = encode(tokenizer, document(words, stage, tokens), stage.length)
+    while len(rows) < TOKENS // length:
+        ids, learnt = encode(tokenizer, document(words, stage, tokens), length)
         if any(target != IGNORED for target in learnt):
             rows.append((ids, learnt))
     width = max(len(ids) for ids, _ in rows)
     return Batch(
-        stage,
+        length,
         rate,
         torch.tensor([ids + [pad] * (width - len(ids)) for ids, _ in rows]),
         torch.tensor([learnt + [IGNORED] * (width - len(learnt)) for _, learnt in rows]),

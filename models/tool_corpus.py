@@ -91,10 +91,11 @@ def request(words: Words, sketch: Sketch, arguments: dict[str, str | int]) -> st
         for number, (name, value) in enumerate(arguments.items())
     ]
     article = words.rng.choice(("the", "the", "a"))
-    text = f"{sketch.verb} {article} {sketch.noun} {' '.join(parts)}"
+    thing = " ".join([sketch.noun, *parts])
+    text = f"{sketch.verb} {article} {thing}"
     opening = words.rng.choice(OPENINGS)
     if words.rng.random() < 0.15:
-        text = f"the {sketch.noun} {' '.join(parts)}"
+        text = f"the {thing}"
         opening = words.rng.choice(("What is ", "What is ", "What's ", "How is ", "I need ", "Tell me "))
     said = opening + text
     return (
@@ -141,12 +142,18 @@ def used(words: Words, sketch: Sketch, number: int, before: str) -> list[Message
     return messages
 
 
-def refused(words: Words, sketches: list[Sketch]) -> list[Message]:
-    """A turn that asks for something no declared tool does."""
+def stranger(words: Words, sketches: list[Sketch]) -> Sketch:
+    """A tool that shares neither verb nor noun with any of `sketches`."""
     taken = {part for sketch in sketches for part in (sketch.noun, sketch.verb)}
     other = draw(words)
     while other.noun in taken or other.verb in taken:
         other = draw(words)
+    return other
+
+
+def refused(words: Words, sketches: list[Sketch]) -> list[Message]:
+    """A turn that asks for something no declared tool does."""
+    other = stranger(words, sketches)
     arguments = {name: argument(words, name) for name in other.required}
     return [
         {"role": "user", "content": request(words, other, arguments)},
@@ -174,9 +181,9 @@ def document(words: Words, tokens: int) -> list[Span]:
         before = f"{sentence(words)} " if words.rng.random() < 0.15 else ""
         if kind < 0.5:
             messages += used(words, words.rng.choice(sketches), number, before)
-        elif kind < 0.74:
-            messages += refused(words, sketches)
         elif kind < 0.78:
+            messages += refused(words, sketches)
+        elif kind < 0.81:
             messages += small_talk(words)
         else:
             messages += [

@@ -80,7 +80,7 @@ class Training:
             loss = self._step(batch)
             self._seconds += time.perf_counter() - began
             if self._done % REPORT_EVERY == 0:
-                where = f"step {self._done}/{STEPS} length {batch.stage.length}"
+                where = f"step {self._done}/{STEPS} length {batch.length}"
                 print(f"{where} loss {loss:.4f} {self._seconds:.0f} s", flush=True)
             if self._done % SAVE_EVERY == 0 or self._done == STEPS:
                 self._save()

@@ -9,7 +9,7 @@ from types import ModuleType
 import pytest
 from tokenizers import Tokenizer
 
-from models import corpus, drill, tool_corpus
+from models import corpus, drill, tool_choice, tool_corpus
 from models.chat import EOS, Span
 from models.recall import Form, Outcome, recall_probes, tool_probes
 from models.tokenizer import FOLDER
@@ -18,7 +18,7 @@ from models.words import Words, is_held_out
 TOKENIZER = Tokenizer.from_file(str(FOLDER / "tokenizer.json"))
 
 
-@pytest.mark.parametrize("module", [corpus, tool_corpus, drill])
+@pytest.mark.parametrize("module", [corpus, tool_corpus, tool_choice, drill])
 def test_a_seed_gives_one_text(module: ModuleType) -> None:
     """The same seed generates the same documents, so training can be repeated."""
 
@@ -61,6 +61,35 @@ def test_calls_are_json_with_declared_names() -> None:
                 calls += 1
             before += span.text
     assert calls > 50
+
+
+def test_choices_teach_the_name_alone() -> None:
+    """A choosing drill has calls and refusals; of a call, what is learnt ends with a declared name."""
+    words = Words(Random(10))
+    calls = refusals = 0
+    for _ in range(50):
+        before = ""
+        for span in tool_choice.document(words, 200):
+            if span.learn and span.text.startswith("<tool_call>"):
+                name = span.text.removeprefix('<tool_call>{"name": "').removesuffix('"')
+                assert f"\n{name}" in before
+                calls += 1
+            elif span.learn:
+                assert span.text == f"{tool_corpus.NO_TOOL}{EOS}"
+                refusals += 1
+            before += span.text
+    assert calls > 50
+    assert refusals > 50
+
+
+def test_a_grid_asks_for_what_it_states() -> None:
+    """A dense document has a question for each of its facts, however much filler lies between."""
+    words = Words(Random(11))
+    for _ in range(50):
+        happened = corpus.grid(words, 300)
+        asked = [event for event in happened if event.answer is not None]
+        assert len(asked) >= 2
+        assert happened[: -len(asked)] == [event for event in happened if event.answer is None]
 
 
 @pytest.mark.parametrize("form", list(Form))
