@@ -19,7 +19,7 @@ namespace baton {
 
 constexpr int BLOCK = 64;  // keys at a time
 constexpr int VECS = BLOCK / LANES;
-constexpr int TILE_ROWS = 96;
+constexpr int TILE_ROWS = 192;
 constexpr float NONE = -std::numeric_limits<float>::infinity();
 #if defined(__AVX512F__)
 constexpr int TILE_SUMS = 6;
@@ -447,10 +447,10 @@ class Tile {
         const float before = most;
         most = std::max(most, max_of(peak));
         const float base = most == NONE ? 0.0f : most;
-        keep = before == NONE ? 0.0f : before == base ? 1.0f : exp_of(splat(before - base))[0];
+        keep = before == NONE ? 0.0f : before == base ? 1.0f : exp_below(splat(before - base))[0];
         Vec sum{};
         for (int v = 0; v < VECS; ++v) {
-            const Vec chance = s[v] == NONE ? Vec{} : exp_of(s[v] - base);
+            const Vec chance = exp_below(s[v] - base);
             sum += chance;
             store_vec(chances + v * LANES, chance);
         }

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <initializer_list>
 #include <type_traits>
 
 #if defined(__AVX512BF16__) && defined(__AVX512BW__) && defined(__AVX512VL__)
@@ -126,6 +127,22 @@ inline Vec exp_of(Vec x) {
     Vec scale;
     std::memcpy(&scale, &bits, sizeof scale);
     return p * scale;
+}
+
+// exp for arguments up to 0, about 2e-7 relative; below -104 it is 0, so that minus infinity needs no care.
+inline Vec exp_below(Vec x) {
+#if BATON_BF16
+    const __m512 in = _mm512_max_ps(_mm512_set1_ps(-110.0f), (__m512)x);  // this way round NaN stays NaN
+    const __m512 t = _mm512_mul_ps(in, _mm512_set1_ps(1.44269504088896341f));
+    const __m512 n = _mm512_roundscale_ps(t, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    const __m512 r = _mm512_sub_ps(t, n);  // 2^r by its series
+    __m512 p = _mm512_set1_ps(1.540353040e-4f);
+    for (float next : {1.333355815e-3f, 9.618129108e-3f, 5.550410866e-2f, 0.2402265070f, 0.6931471806f, 1.0f})
+        p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(next));
+    return (Vec)_mm512_scalef_ps(p, n);
+#else
+    return x < -104.0f ? Vec{} : exp_of(x);
+#endif
 }
 
 inline Vec tanh_of(Vec x) { return 1.0f - 2.0f / (exp_of(x * 2.0f) + 1.0f); }
