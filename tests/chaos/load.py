@@ -16,6 +16,8 @@ ANSWER_S = 300.0
 AWAY_S = 120.0
 """A gateway that was killed is back within this time."""
 AWAY_POLL_S = 0.25
+DYING_S = 1.0
+"""A connection may still be made just after the signal was sent."""
 TOPS = 14
 """Alternatives told in the undisturbed run: more than top-k keeps."""
 
@@ -124,7 +126,7 @@ class Load:
             await asyncio.sleep(AWAY_POLL_S)
 
     def _gateway_died(self, heard: Heard) -> bool:
-        return any(heard.began_s <= death <= heard.ended_s for death in self._gateway_deaths)
+        return any(heard.began_s - DYING_S <= death <= heard.ended_s for death in self._gateway_deaths)
 
 
 async def _in_lanes(talks: Sequence[Talk], lanes: int, work: Callable[[Talk], object]) -> None:

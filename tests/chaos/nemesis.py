@@ -7,9 +7,9 @@ import os
 import random
 import signal
 import time
-from collections import Counter
 from dataclasses import dataclass
 
+from tests.chaos.deck import Deck
 from tests.chaos.faults import PROFILES, WORKER_FAULTS, Fault
 from tests.chaos.stage import EngineProcess, Stage
 
@@ -38,8 +38,7 @@ class Nemesis:
     def __init__(self, stage: Stage, seed: int, profile: str, every_s: float) -> None:
         self._stage = stage
         self._dice = random.Random(seed)
-        self._kinds = PROFILES[profile]
-        self._patient = profile == "kill"
+        self._deck = Deck(PROFILES[profile], self._dice)
         self._every_s = every_s
         self._ended: set[str] = set()
         self._resting = False
@@ -53,20 +52,15 @@ class Nemesis:
         """Incarnations that were ended on purpose."""
         return frozenset(self._ended)
 
-    def counts(self) -> Counter[str]:
-        """Faults by kind."""
-        return Counter(deed.what for deed in self.deeds)
-
     async def run(self) -> None:
         """Until it is told to rest."""
-        while self._kinds:
+        while True:
             await asyncio.sleep(self._every_s)
             if self._resting:
                 return
-            whole = await self._is_whole()
-            kinds = [kind for kind in self._kinds if whole or not self._needs_whole(kind)]
-            if kinds and not (self._patient and not whole):
-                await self._carry_out(self._dice.choice(kinds))
+            kind = self._deck.draw(whole=await self._is_whole())
+            if kind is not None:
+                await self._carry_out(kind)
 
     async def rest(self, running: asyncio.Task[None]) -> None:
         """Ends `run`, and what it has begun is brought to its end: nobody stays frozen."""
@@ -80,9 +74,6 @@ class Nemesis:
             if time.monotonic() > give_up:
                 raise NotMended(f"not all workers came back within {MEND_S:.0f} s")
             await asyncio.sleep(POLL_S)
-
-    def _needs_whole(self, kind: Fault) -> bool:
-        return kind in WORKER_FAULTS or kind is Fault.FREEZE
 
     async def _is_whole(self) -> bool:
         """Whether as many workers as the spec wants are linked, none of them one that was ended."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
@@ -12,6 +13,8 @@ import pytest
 from cluster.default_model import DEFAULT_MODEL
 from engine.philox import uniform
 from engine.torch_runner.model_folder import resolve_model
+from tests.chaos.deck import Deck
+from tests.chaos.faults import Fault
 from tests.chaos.ledger import leaked
 from tests.chaos.load import Outcome
 from tests.chaos.reference import Margins, Reference, Verdict
@@ -79,6 +82,15 @@ def test_talks_have_as_many_turns_as_asked() -> None:
     for streams in (1, 2, 20, 101):
         assert sum(len(talk.turns) for talk in make_talks(3, streams)) == streams
     assert make_talks(3, 20) == make_talks(3, 20)
+
+
+def test_every_kind_of_fault_comes_before_any_comes_again() -> None:
+    """A round has each kind once; while a worker is away none comes that would take another."""
+    deck = Deck(tuple(Fault), random.Random(1))
+    assert {deck.draw(whole=True) for _ in Fault} == set(Fault)
+    assert {deck.draw(whole=False) for _ in range(2)} == {Fault.GATEWAY, Fault.REDIS}
+    assert deck.draw(whole=False) is None
+    assert deck.draw(whole=True) not in (Fault.GATEWAY, Fault.REDIS, None)
 
 
 @pytest.mark.parametrize(
