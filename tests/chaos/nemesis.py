@@ -17,6 +17,8 @@ POLL_S = 0.5
 REDIS_AWAY_S = 3.0
 PAUSE_S = (0.5, 6.0)
 """Frozen engines are found after 3 s, so some go on by themselves and some are ended."""
+VERDICT_S = 2.0
+"""In which a verdict that fell just before the engine went on is carried out."""
 MEND_S = 240.0
 
 
@@ -119,7 +121,7 @@ class Nemesis:
         while time.monotonic() < began_s + pause_s and self._lives(engine):
             await asyncio.sleep(0.1)
         _signal(engine.pid, signal.SIGCONT)
-        await asyncio.sleep(POLL_S)  # a verdict that fell just now is carried out
+        await asyncio.sleep(VERDICT_S)
         if self._lives(engine):
             self._note(f"{Fault.FREEZE.value}, went on")
         else:
