@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from engine.engine import Engine
 from engine.schedule import SchedulePolicy
 from engine.step_hook import Progress
+from protocol.ids import RequestId
 from protocol.request import Assignment
 from tests.engine.modelled import admitted, answer, assignment, modelled_engine
 
@@ -22,7 +23,7 @@ def apart(name: str, prompt: tuple[int, ...], max_tokens: int) -> Assignment:
     return Assignment(one.request, one.attempt, one.sent, one.remaining_s, alone=True)
 
 
-def batches(engine: Engine) -> list[tuple[list[str], list[Progress]]]:
+def batches(engine: Engine) -> list[tuple[list[RequestId], list[Progress]]]:
     """Every step until nothing is left: who was in it, and what came out."""
     done = []
     while (step := engine.plan()) is not None:

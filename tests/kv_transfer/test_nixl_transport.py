@@ -82,7 +82,7 @@ def test_a_loopback_worker_listens_on_loopback_alone() -> None:
 
 
 def test_device_memory_is_named_with_its_device() -> None:
-    """NIXL's descriptors of a strip carry the index of its device; host memory is device 0 of another kind."""
+    """NIXL's descriptors of a strip carry the index of its device; host memory is another kind."""
     there = Strip(4096, 16, 8, device=3)
     assert there.region == (4096, 128, 3, "")
     assert there.rows().tolist() == [[4096, 16, 3, 16, 8]]
