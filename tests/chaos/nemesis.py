@@ -103,7 +103,9 @@ class Nemesis:
 
     def _kill_gateway(self) -> None:
         pid = self._stage.gateway()
-        if pid is not None:
+        if pid is None:
+            self._note(f"{Fault.GATEWAY.value}: there was none")
+        else:
             self.gateway_deaths.append(time.monotonic())
             _signal(pid, signal.SIGKILL)
             self._note(Fault.GATEWAY.value)

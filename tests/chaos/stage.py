@@ -91,7 +91,7 @@ class Stage:
 
     def gateway(self) -> int | None:
         """Pid of the gateway, if there is one."""
-        return next((pid for pid, line in self._lines() if line.startswith(GATEWAY)), None)
+        return next((pid for pid, line in self._lines() if GATEWAY in line), None)
 
     def engines(self) -> list[EngineProcess]:
         """Every living engine, those that still load as well, in order of pid."""
