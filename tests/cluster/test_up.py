@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,6 +24,7 @@ READY = "Ctrl-C stops the cluster."
 END_S = 10.0
 MEND_S = 90.0
 PREFILL_ENGINE = '"role":"prefill"'
+DECODE_ENGINE = '"role":"decode"'
 
 
 @pytest.fixture(scope="module")
@@ -39,12 +42,12 @@ def client(baton: BatonProcess) -> Iterator[openai.OpenAI]:
         yield opened
 
 
-def long_stream(client: openai.OpenAI) -> openai.Stream[openai.types.Completion]:
-    """An answer of thousands of tokens, of which the first has come."""
+def long_stream(client: openai.OpenAI, tokens: int = 4000) -> openai.Stream[openai.types.Completion]:
+    """A long answer, of which the first token has come."""
     stream = client.completions.create(
         model="baton-tiny",
         prompt="Once upon a time",
-        max_tokens=4000,
+        max_tokens=tokens,
         temperature=0,
         stream=True,
         extra_body={"ignore_eos": True},
@@ -99,6 +102,13 @@ def kill_with(baton: BatonProcess, mark: str) -> int:
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
     return pid
+
+
+def apply(baton: BatonProcess, folder: Path, spec: dict[str, object]) -> subprocess.CompletedProcess[str]:
+    """`baton apply` with this spec."""
+    path = folder / "spec.yaml"
+    path.write_text(json.dumps(spec), encoding="utf-8")  # JSON is YAML
+    return baton.command("apply", str(path))
 
 
 def test_printed_curl_works(baton: BatonProcess) -> None:
@@ -164,6 +174,22 @@ def test_nothing_listens_beyond_this_machine(baton: BatonProcess) -> None:
     pids = processes_of(baton.run_id)
     assert baton.port in [port for _, port in open_listeners(pids)]
     assert beyond_loopback(pids) == []
+
+
+def test_apply_scales_a_pool(baton: BatonProcess, client: openai.OpenAI, tmp_path: Path) -> None:
+    """`baton apply` adds a decode worker and drains one again; the worker that stays is not restarted,
+    the answer that is being streamed comes whole, and what cannot change is refused by name."""
+    first = process_with(baton, DECODE_ENGINE)
+    stream = long_stream(client, 1000)
+    assert apply(baton, tmp_path, {"pools": {"decode": {"replicas": 2}}}).returncode == 0
+    assert eventually(lambda: "decode-1" in baton.command("status").stdout, MEND_S)
+    assert process_with(baton, DECODE_ENGINE) == first
+    assert apply(baton, tmp_path, {}).returncode == 0
+    assert eventually(lambda: baton.command("status").stdout.count("decode-") == 1, MEND_S)
+    assert [chunk.choices[0].finish_reason for chunk in stream if chunk.choices][-1] == "length"
+    assert answers(baton)
+    refused = apply(baton, tmp_path, {"dtype": "bf16"})
+    assert (refused.returncode, "dtype cannot change" in refused.stderr) == (1, True)
 
 
 def test_killed_prefill_engine_fails_no_request(baton: BatonProcess) -> None:
