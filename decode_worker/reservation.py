@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from protocol.ids import TransferId
-from protocol.messages import Phase, Stamp
+from protocol.stamp import Phase, Stamp
 from worker.attempts import Attempt
 
 

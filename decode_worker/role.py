@@ -14,17 +14,8 @@ from protocol.errors import BatonError, Busy, ContextOverflow, DeadlineExceeded,
 from protocol.ids import AttemptKey, TransferId
 from protocol.limits import Limits
 from protocol.mail import EngineOutbox, Inbound, Outbound, PeerId
-from protocol.messages import (
-    Admitted,
-    Cancel,
-    Compute,
-    Failed,
-    Join,
-    Refused,
-    Reserve,
-    Stamp,
-    StepReport,
-)
+from protocol.messages import Admitted, Cancel, Compute, Failed, Join, Refused, Reserve, StepReport
+from protocol.stamp import Stamp
 from worker.attempts import Attempt, Attempts
 
 

@@ -11,7 +11,8 @@ from protocol.directory import Directory
 from protocol.ids import WorkerId, WorkerIdentity
 from protocol.limits import Limits
 from protocol.links.link import Dialer
-from protocol.messages import LoadReport, WorkerRecord
+from protocol.load_report import LoadReport
+from protocol.messages import WorkerRecord
 
 LOG = logging.getLogger("baton.gateway")
 

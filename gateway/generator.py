@@ -6,8 +6,10 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Protocol
 
-from protocol.messages import FinishReason, LoadReport, Stamp, TokenLogprobs, WorkerRecord
+from protocol.load_report import LoadReport
+from protocol.messages import FinishReason, TokenLogprobs, WorkerRecord
 from protocol.request import Request
+from protocol.stamp import Stamp
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from gateway.fair_order import Place
 from gateway.generator import TokenEvent
 from protocol.ids import WorkerIdentity
-from protocol.messages import Phase, Stamp, TokenDelta
+from protocol.messages import TokenDelta
 from protocol.request import Request
+from protocol.stamp import Phase, Stamp
 
 SUSPECT_AFTER = 2
 """Deaths in a running step; whoever was in both is computed alone."""

@@ -8,13 +8,13 @@ from protocol.errors import LinkClosed, WorkerLeaving, WorkerLost
 from protocol.ids import AttemptKey, WorkerIdentity
 from protocol.limits import Limits
 from protocol.links.link import Link
+from protocol.load_report import LoadReport
 from protocol.messages import (
     Admitted,
     Died,
     Failed,
     Frame,
     Leaving,
-    LoadReport,
     Refused,
     StepReport,
     TokenDelta,

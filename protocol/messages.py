@@ -1,8 +1,8 @@
 """Every frame that travels on a link: one closed union, decoded once at the edge.
 
-Gateway to worker: Compute, Reserve, Prefill, Join, Cancel.
-Worker to gateway: Admitted, Refused, Failed, StepReport, Leaving, Died.
-Reader of KV to its source: Attach, Renew, Release. Source to reader: Attached, Published, Withdrawn.
+Gateway to worker: Compute, Reserve, Prefill, Join, Cancel, KvDumpWanted.
+Worker to gateway: Admitted, Refused, Failed, StepReport, KvEvents, Leaving, Died.
+Reader of KV to its source: Attach, Fetch, Renew, Release. Source to reader: Attached, Published, Withdrawn.
 Both ways, first: Hello.
 Every verb is idempotent; whatever is unknown, late or doubled is counted and ignored.
 """
@@ -11,12 +11,16 @@ from __future__ import annotations
 
 from enum import Enum
 
-from protocol.ids import AttemptKey, TransferId, WorkerId, WorkerIdentity
+from protocol.ids import AttemptKey, BlockHash, TransferId, WorkerId, WorkerIdentity
+from protocol.kv_events import KvDumpWanted, KvEvents
+from protocol.load_report import LoadReport, OwnLoad
 from protocol.request import Assignment
+from protocol.stamp import Stamp
 from protocol.wire_struct import Struct
 
-WIRE_VERSION = 2
-"""1: first version. 2: Leaving, Died, LoadReport.begun_s, Assignment.alone."""
+WIRE_VERSION = 3
+"""1: first version. 2: Leaving, Died, LoadReport.begun_s, Assignment.alone. 3: KvEvents, KvDumpWanted, Fetch,
+prefixes to pull, and what the planner learns from in load reports."""
 
 
 class FinishReason(Enum):
@@ -24,27 +28,6 @@ class FinishReason(Enum):
 
     STOP = "stop"
     LENGTH = "length"
-
-
-class Phase(Enum):
-    """A part of a request's life, measured where it happens."""
-
-    QUEUE = "queue"
-    """From the door until a plan was tried that held: the wait for a place."""
-    RESERVE = "reserve"
-    """The decode worker's answer."""
-    PREFILL_QUEUE = "prefill_queue"
-    PREFILL = "prefill"
-    TRANSFER = "transfer"
-    """From the first token until the decode worker held all KV."""
-    DECODE_QUEUE = "decode_queue"
-
-
-class Stamp(Struct):
-    """Seconds that one phase took on the worker's own clock."""
-
-    phase: Phase
-    seconds: float
 
 
 class WorkerAddress(Struct):
@@ -66,10 +49,21 @@ class Hello(Struct, tag=True):
     incarnation: str
 
 
+class Prefix(Struct):
+    """Where the start of a prompt is to be pulled from before the rest is computed. It only saves time: what
+    the source lacks, or what does not come, is computed."""
+
+    transfer: TransferId
+    source: WorkerAddress
+    blocks: int
+    """Leading full blocks that the source is believed to hold."""
+
+
 class Compute(Struct, tag=True):
     """Plan without a prefill worker: compute the prompt and decode it here."""
 
     assignment: Assignment
+    prefix: Prefix | None = None
 
 
 class Reserve(Struct, tag=True):
@@ -85,6 +79,7 @@ class Prefill(Struct, tag=True):
 
     assignment: Assignment
     transfer: TransferId
+    prefix: Prefix | None = None
 
 
 class Join(Struct, tag=True):
@@ -147,36 +142,14 @@ class TokenDelta(Struct):
     stamps: tuple[Stamp, ...] = ()
 
 
-class LoadReport(Struct):
-    """What a worker has to do now; the router predicts from it."""
-
-    running: int
-    waiting: int
-    queued_tokens: int
-    """Prompt tokens that are admitted but not computed."""
-    total_blocks: int
-    free_blocks: int
-    """Free, or cached without a user: what a new request could take."""
-    held_blocks: tuple[tuple[str, int], ...]
-    """Blocks by owner kind, adding up to total_blocks."""
-    steps: int
-    step_s: float
-    """Seconds of the last step; 0 when none ran."""
-    prefill_tokens_per_s: float
-    """Measured, exponentially averaged; 0 when unknown."""
-    counters: tuple[tuple[str, int], ...] = ()
-    """Monotonic counts by name (transferred blocks, bytes, failed verifications, ...)."""
-    begun_s: float = 0.0
-    """Predicted seconds of the steps that have begun, where that is longer than the time between two
-    reports; 0 otherwise. So much longer this worker may be silent."""
-
-
 class StepReport(Struct, tag=True):
     """One frame per engine step and gateway; also every 250 ms when idle."""
 
     deltas: tuple[TokenDelta, ...]
     load: LoadReport | None = None
     """At most every 50 ms: counting blocks by owner is not free."""
+    own: OwnLoad | None = None
+    """With `load`: what of it is this gateway's."""
 
 
 class Leaving(Struct, tag=True):
@@ -197,6 +170,18 @@ class Attach(Struct, tag=True):
     reader: WorkerIdentity
     fingerprint: str
     first_block: int
+
+
+class Fetch(Struct, tag=True):
+    """The reader asks for cached blocks: Attached and one last Published answer it, with the longest run from
+    `first_block` on that the source holds, perhaps none. They are pinned like those of any transfer."""
+
+    transfer: TransferId
+    reader: WorkerIdentity
+    fingerprint: str
+    first_block: int
+    """Index in the prompt of hashes[0]."""
+    hashes: tuple[BlockHash, ...]
 
 
 class SourceFacts(Struct):
@@ -265,9 +250,12 @@ Frame = (
     | Refused
     | Failed
     | StepReport
+    | KvEvents
+    | KvDumpWanted
     | Leaving
     | Died
     | Attach
+    | Fetch
     | Attached
     | Published
     | Renew

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from protocol.ids import WorkerIdentity
-from protocol.messages import LoadReport, WorkerRecord
+from protocol.load_report import LoadReport
+from protocol.messages import WorkerRecord
 
 
 @dataclass(frozen=True, slots=True)

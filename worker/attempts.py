@@ -9,7 +9,8 @@ from engine.sequence import Sequence
 from engine.step_hook import Progress
 from protocol.ids import AttemptKey
 from protocol.mail import PeerId
-from protocol.messages import Phase, Stamp, TokenDelta
+from protocol.messages import TokenDelta
+from protocol.stamp import Phase, Stamp
 
 
 @dataclass(slots=True)

@@ -9,8 +9,9 @@ from engine.runner import Pending
 from engine.step import Step, StepResult
 from protocol.ids import WorkerIdentity
 from protocol.limits import Limits
+from protocol.load_report import LoadReport
 from protocol.mail import Drain, EngineFacts, EngineInbox, EngineOutbox, Inbound, Outbound, PeerId, PeerLost
-from protocol.messages import Hello, LoadReport, StepReport, TokenDelta
+from protocol.messages import Hello, StepReport, TokenDelta
 from worker.farewell import Farewell
 from worker.role import Role
 from worker.steps_begun import StepsBegun

@@ -9,7 +9,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from gateway.generator import FleetView
-from protocol.messages import LoadReport, WorkerRecord
+from protocol.load_report import LoadReport
+from protocol.messages import WorkerRecord
 
 Reports = list[tuple[tuple[str, str], LoadReport]]
 """(worker, role) and what it said last."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from gateway.door.model_card import ModelCard
 from gateway.door.usage import Json
 from gateway.generator import FleetView
-from protocol.messages import LoadReport, WorkerRecord
+from protocol.load_report import LoadReport
+from protocol.messages import WorkerRecord
 
 
 def status_json(card: ModelCard, fleet: FleetView) -> Json:

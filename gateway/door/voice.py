@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from gateway.generator import TokenEvent
 from gateway.text.transcript import Ending, Piece, Transcript
-from protocol.messages import Stamp
 from protocol.request import Request
+from protocol.stamp import Stamp
 
 
 class Voice:

@@ -9,7 +9,8 @@ from engine.schedule import SchedulePolicy
 from engine.step import StepResult
 from protocol.limits import Limits
 from protocol.mail import Outbound
-from protocol.messages import Admitted, Attach, Failed, FinishReason, Phase, Withdrawn
+from protocol.messages import Admitted, Attach, Failed, FinishReason, Withdrawn
+from protocol.stamp import Phase
 from tests.decode_worker.decode_bench import (
     GATEWAY,
     LIMITS,

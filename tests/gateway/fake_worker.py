@@ -8,6 +8,7 @@ from collections.abc import Coroutine
 from protocol.clock import LoopClock
 from protocol.errors import LinkClosed
 from protocol.ids import AttemptKey, Incarnation, WorkerId, WorkerIdentity
+from protocol.load_report import LoadReport
 from protocol.messages import (
     WIRE_VERSION,
     Admitted,
@@ -18,18 +19,16 @@ from protocol.messages import (
     Frame,
     Hello,
     Join,
-    LoadReport,
-    Phase,
     Prefill,
     Refused,
     Reserve,
-    Stamp,
     StepReport,
     TokenDelta,
     WorkerAddress,
     WorkerRecord,
 )
 from protocol.request import Assignment
+from protocol.stamp import Phase, Stamp
 
 FIRST_TOKEN = 1000
 ANSWER_S = 0.01

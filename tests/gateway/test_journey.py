@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from gateway.journey import Journey
 from protocol.ids import AttemptKey, RequestId
-from protocol.messages import Phase, Stamp, TokenDelta
+from protocol.messages import TokenDelta
+from protocol.stamp import Phase, Stamp
 from tests.gateway.gateway_scene import request
 
 

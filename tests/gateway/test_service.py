@@ -18,7 +18,8 @@ from protocol.errors import (
     TransferFailed,
 )
 from protocol.limits import Limits
-from protocol.messages import Compute, Frame, Join, Phase, Prefill, Reserve
+from protocol.messages import Compute, Frame, Join, Prefill, Reserve
+from protocol.stamp import Phase
 from tests.gateway.fake_worker import ANSWER_S, FakeWorker, load_of, token_at
 from tests.gateway.gateway_scene import LIMITS, Scene, pair, play, request
 

@@ -18,7 +18,8 @@ from protocol.errors import (
     Stale,
     TransferFailed,
 )
-from protocol.messages import Compute, Failed, Join, Phase, Prefill, Reserve, StepReport, TokenDelta
+from protocol.messages import Compute, Failed, Join, Prefill, Reserve, StepReport, TokenDelta
+from protocol.stamp import Phase
 from tests.gateway.fake_worker import ANSWER_S, FakeWorker, load_of
 from tests.gateway.gateway_scene import LIMITS, Scene, pair, play, request
 from tests.gateway.test_service import A_MOMENT_S, SHORT, said, two_pairs

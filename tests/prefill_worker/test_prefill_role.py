@@ -8,17 +8,8 @@ from engine.owner import OwnerKind
 from engine.step import StepResult
 from protocol.limits import Limits
 from protocol.mail import Outbound
-from protocol.messages import (
-    Admitted,
-    Cancel,
-    Failed,
-    Frame,
-    Phase,
-    Refused,
-    StepReport,
-    TokenDelta,
-    Withdrawn,
-)
+from protocol.messages import Admitted, Cancel, Failed, Frame, Refused, StepReport, TokenDelta, Withdrawn
+from protocol.stamp import Phase
 from tests.engine.modelled import answer
 from tests.prefill_worker.prefill_bench import (
     GATEWAY,

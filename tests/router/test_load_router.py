@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.ids import Incarnation, WorkerId, WorkerIdentity
-from protocol.messages import LoadReport, WorkerAddress, WorkerRecord
+from protocol.load_report import LoadReport
+from protocol.messages import WorkerAddress, WorkerRecord
 from router.load_router import BEST_OF_EACH, DEFAULT_TOKENS_PER_S, Ask, LoadRouter
 from router.route_plan import RoutePlan, WorkerView
 

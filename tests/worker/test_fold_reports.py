@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.ids import AttemptKey, Incarnation, RequestId, WorkerId, WorkerIdentity
+from protocol.load_report import LoadReport
 from protocol.mail import Dial, EngineOutbox, Outbound, PeerId
-from protocol.messages import Admitted, LoadReport, StepReport, TokenDelta, WorkerAddress
+from protocol.messages import Admitted, StepReport, TokenDelta, WorkerAddress
 from worker.core import fold_reports
 
 IDENTITY = WorkerIdentity(WorkerId("w"), Incarnation("i"))

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field, replace
 
 from gateway.generator import TokenEvent
 from protocol.errors import BatonError
-from protocol.messages import FinishReason, Phase, Stamp, TokenLogprobs
+from protocol.messages import FinishReason, TokenLogprobs
 from protocol.request import Request
+from protocol.stamp import Phase, Stamp
 from tests.gateway.text.tiny_text import tiny_text
 
 Reply = str | Callable[[Request], str]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from protocol.ids import Incarnation, WorkerId, WorkerIdentity
-from protocol.messages import LoadReport, WorkerAddress, WorkerRecord
+from protocol.load_report import LoadReport
+from protocol.messages import WorkerAddress, WorkerRecord
 
 LOAD = LoadReport(
     running=2,
