@@ -143,6 +143,7 @@ class World:
         def arrived() -> None:
             lodging.fill(found)
             source.room.release(chain, found, 0)
+            source.roomier()
             task.pulling = False
             engine.poke()
 
@@ -157,19 +158,20 @@ class World:
             job.first_s = now
         job.sent, job.last_s = job.sent + 1, now
         if task.seat is None:
-            self._arrived(task)
+            self._arrived(task, engine)
             return
         lacking = task.job.prompt - task.seat.blocks * BLOCK_TOKENS
         early = int((now - task.begun_s) / self._links.token_s)
         exposed = max(min(task.last_chunk, lacking), lacking - early)
         end = self._links.read(task.decode, engine.number, exposed, now) if job.left else now
-        self.timeline.at(end, lambda: self._arrived(task))
+        self.timeline.at(end, lambda: self._arrived(task, engine))
 
-    def _arrived(self, task: PromptTask) -> None:
+    def _arrived(self, task: PromptTask, computed: ModelledEngine) -> None:
         """All KV is at the decode worker."""
         engine, job, seat = self._engines[task.decode], task.job, task.lodging
         if task.seat is not None and task.lodging is not None:
             task.lodging.leave()
+            computed.roomier()
             seat = task.seat
             if job.left:
                 seat.fill(len(job.request.chain))
