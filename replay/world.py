@@ -18,6 +18,7 @@ from replay.prompt_task import PromptTask
 from replay.settings import ReplaySettings
 from replay.timeline import Timeline
 from replay.trace import BLOCK_TOKENS, TraceRequest
+from router.cluster_view import ClusterView
 from router.joint_planner import Placement
 from router.waiting_line import WaitingLine
 
@@ -80,15 +81,18 @@ class World:
 
     def _place(self) -> None:
         """Places who waits, in order, while anybody finds a place."""
-        while self._policy.may_place(self._board.view()) and any(
+        while self._policy.may_place(self._view()) and any(
             self._try(number) for number in self._line.first(LOOK_AHEAD, self.timeline.now)
         ):
             pass
 
+    def _view(self) -> ClusterView:
+        return self._board.view(len(self._line))
+
     def _try(self, number: int) -> bool:
         job = self._jobs[number]
         matched = self._holders.matched(job.request.chain)
-        found = self._policy.place(job, matched, self._board.view(), self.timeline.now)
+        found = self._policy.place(job, matched, self._view(), self.timeline.now)
         if found is None:
             return False
         self._line.leave(number)

@@ -37,7 +37,9 @@ def joint_plans(ask: JointAsk, view: ClusterView) -> tuple[Placement, ...]:
     """Plans, cheapest first; none if no decode worker has room.
 
     cost = time to first token + exposed transfer + decoding + harm to those who run. Harm is what each
-    running sequence loses, weighted by how much of the promised time between tokens its steps would take.
+    running sequence loses, weighted by how much of the promised time between tokens its steps would take,
+    and what each request that waits for a place loses while a prefill worker computes this prompt: the
+    prompt's work over the number of prefill workers.
     A plan whose first token would come too late ranks behind all that are in time.
     """
     tie_s = tie_break_s(ask.seed, len(view.running))
@@ -82,11 +84,12 @@ def _remote(
     near = decodes[_best(decode_s[decodes])]
     lacking = np.maximum(ask.tokens - ask.matched[near] * ask.block_tokens, 0.0)
     plans = []
-    for i in _best(prompt.first_token_s[prefills] + tie_s[prefills]):
+    held_up_s = prompt.work_s[prefills] * (view.waiting / len(prefills)) + tie_s[prefills]
+    for i in _best(prompt.first_token_s[prefills] + held_up_s):
         p = int(prefills[i])
         first_s = float(prompt.first_token_s[p])
         exposed = np.minimum(lacking, view.step_tokens[p]) / view.pulls.between(near, p)
-        costs = first_s + float(tie_s[p]) + exposed + decode_s[near]
+        costs = first_s + float(held_up_s[i]) + exposed + decode_s[near]
         plans += [
             Placement(int(d), p, _source(prompt, p), first_s, float(cost))
             for d, cost in zip(near, costs, strict=True)
