@@ -75,7 +75,8 @@ class World:
         job = self._jobs[self._next]
         self._next += 1
         self._arm()
-        work_s = self._times.cold_prefill_s(job.prompt)
+        found = int(self._holders.matched(job.request.chain).max())
+        work_s = self._times.cold_prefill_s(job.prompt - job.usable(found))
         self._line.enter(job.number, job.due_s - work_s, work_s)
         self._place()
 
