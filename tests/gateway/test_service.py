@@ -45,7 +45,8 @@ def test_an_answer_is_whole_and_leaves_nothing() -> None:
         assert answer.tokens == said(5)
         assert [event.first_index for event in answer.events] == list(range(5))
         assert [event.finish is not None for event in answer.events] == [False] * 4 + [True]
-        assert [stamp.phase for stamp in answer.events[0].stamps][:2] == [Phase.QUEUE, Phase.RESERVE]
+        first = [stamp.phase for stamp in answer.events[0].stamps]
+        assert first == [Phase.QUEUE, Phase.PLAN, Phase.RESERVE, Phase.PREFILL, Phase.FIRST]
         assert scene.replans == 0
         assert scene.is_clean()
 

@@ -12,7 +12,7 @@ import pytest
 from engine.block_pool import BlockPool
 from engine.owner import Owner
 from engine.sequence import Sequence
-from gateway import service
+from gateway import placing
 from gateway.attempt import AttemptRun, AttemptState
 from gateway.inbox import Heard, Inbox
 from kv_transfer.sink import KvSink
@@ -112,12 +112,12 @@ def prefill_before_reserve(patch: pytest.MonkeyPatch) -> None:
     place_rightly = AttemptRun.place
 
     async def place(self: AttemptRun) -> None:
+        course = self._course
         if self._prefill is None:
             return await place_rightly(self)
-        tokens = len(self._assignment.tokens)
-        await self._ask(self._prefill, Prefill(self._assignment, self._transfer), tokens)
+        await self._ask(self._prefill, Prefill(self._assignment, course.transfer), course.work)
         source = self._prefill.record.address
-        await self._ask(self._decode, Reserve(self._assignment, self._transfer, source), 0)
+        await self._ask(self._decode, Reserve(self._assignment, course.transfer, source), course.room)
         self.reserved_at = self._clock.now()
         self._state = AttemptState.PREFILLING
 
@@ -157,7 +157,7 @@ def resume_off_by_one(patch: pytest.MonkeyPatch) -> None:
     def assignment(request: Request, attempt: int, sent: tuple[int, ...], *others: Any) -> Assignment:
         return Assignment(request, attempt, sent[:-1], *others)
 
-    patch.setattr(service, "Assignment", assignment)
+    patch.setattr(placing, "Assignment", assignment)
 
 
 def seed_not_carried(patch: pytest.MonkeyPatch) -> None:
@@ -166,7 +166,7 @@ def seed_not_carried(patch: pytest.MonkeyPatch) -> None:
     def assignment(request: Request, attempt: int, sent: tuple[int, ...], *others: Any) -> Assignment:
         return Assignment(_reseeded(request, attempt) if sent else request, attempt, sent, *others)
 
-    patch.setattr(service, "Assignment", assignment)
+    patch.setattr(placing, "Assignment", assignment)
 
 
 def _reseeded(request: Request, attempt: int) -> Request:

@@ -54,6 +54,8 @@ class Profile:
     timeout_s: float = 60.0
     lookahead: int = 0
     """Steps that engines launch before the one in flight is over."""
+    local: bool = False
+    """Decode workers compute prompts where that is sooner; otherwise only where no prefill worker can."""
     limits: Limits = field(default_factory=Limits)
 
     @property
@@ -104,4 +106,5 @@ def swarm(seed: int) -> Profile:
             max_stall_s=dice.choice((1.0, 20.0)),
         ),
         lookahead=dice.choice((0, 1)),
+        local=dice.choice((False, True)),
     )
