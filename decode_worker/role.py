@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence as Seq
 
 from decode_worker.admission import refuse_reservation
@@ -13,10 +14,15 @@ from kv_transfer.sink import KvSink
 from protocol.errors import BatonError, Busy, ContextOverflow, DeadlineExceeded, TransferFailed
 from protocol.ids import AttemptKey, TransferId
 from protocol.limits import Limits
+from protocol.load_report import PullSample
 from protocol.mail import EngineOutbox, Inbound, Outbound, PeerId
 from protocol.messages import Admitted, Cancel, Compute, Failed, Join, Refused, Reserve, StepReport
 from protocol.stamp import Stamp
 from worker.attempts import Attempt, Attempts
+from worker.role_load import RoleLoad
+
+MAX_PULL_SAMPLES = 16
+"""Pulls of which one load report tells: the last ones."""
 
 
 class DecodeRole:
@@ -29,6 +35,7 @@ class DecodeRole:
         self._attempts = Attempts()
         self._reservations: dict[AttemptKey, Reservation] = {}
         self._by_transfer: dict[TransferId, AttemptKey] = {}
+        self._pulls: deque[PullSample] = deque(maxlen=MAX_PULL_SAMPLES)
         self._outbox: list[EngineOutbox] = []
         self._planned_at = 0.0
 
@@ -61,6 +68,9 @@ class DecodeRole:
             self._fail(attempt.key, DeadlineExceeded("the deadline passed"), now)
         self._sink.before_plan(now)
         for end in self._sink.take_ends():
+            if (pull := end.pull) is not None:
+                tokens = pull.blocks * self._engine.block_size
+                self._pulls.append(PullSample(pull.source, tokens, pull.seconds))
             key = self._by_transfer.get(end.transfer)
             if key is None:
                 continue
@@ -98,6 +108,17 @@ class DecodeRole:
     def counters(self) -> tuple[tuple[str, int], ...]:
         """Monotonic counts."""
         return self._sink.counters()
+
+    def load(self) -> RoleLoad:
+        """Reservations that have not joined the batch, beside what is in the engine."""
+        own = self._attempts.own(self._reservations)
+        pulls = tuple(self._pulls)
+        self._pulls.clear()
+        return RoleLoad(own, len(self._reservations), pulls=pulls)
+
+    def turnover(self) -> int:
+        """Attempts that came and attempts that went."""
+        return self._attempts.turnover
 
     def busy(self) -> bool:
         """Whether a transfer is in flight."""

@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from engine.block_pool import BlockPool
 from engine.owner import Owner
 from kv_transfer.read_poster import ReadPoster
 from kv_transfer.slot import Slot, SlotState, Wanted
 from kv_transfer.source_links import SourceLinks
+from kv_transfer.transfer_end import Pull, TransferEnd
 from kv_transfer.transport import ReadId, ReadState, Transport
 from protocol.errors import BatonError, Stale, TransferFailed, TransferNeedless, WorkerLost
 from protocol.ids import BlockId, TransferId, WorkerIdentity
 from protocol.limits import Limits
 from protocol.mail import EngineOutbox, Inbound, PeerId
 from protocol.messages import Attach, Attached, Published, Release, Renew, Withdrawn, WorkerAddress
-
-
-@dataclass(frozen=True, slots=True)
-class TransferEnd:
-    """What became of a transfer: verified KV in the destination blocks, or an error."""
-
-    transfer: TransferId
-    error: BatonError | None
 
 
 class KvSink:
@@ -120,6 +112,9 @@ class KvSink:
         for slot in list(self._slots.values()):
             self._poll(slot, now)
         self._poster.post(self._slots.values(), now)
+        for slot in self._slots.values():
+            if slot.posted_at is None and slot.reads:
+                slot.posted_at = now
         if now - self._renewed_at >= self._limits.renew_every_s:
             self._renewed_at = now
             self._renew()
@@ -224,7 +219,7 @@ class KvSink:
     def _verify(self, slot: Slot, now: float) -> None:
         """Equal generations, read after the data, mean that no block had another owner meanwhile."""
         if slot.verification is None:
-            self._accept(slot)
+            self._accept(slot, now)
             return
         state = self._transport.poll(slot.verification)
         if state is ReadState.PENDING:
@@ -234,18 +229,21 @@ class KvSink:
         found = self._transport.generations(slot.verification) if state is ReadState.DONE else ()
         self._forget_verification(slot)
         if found == tuple(wanted.generation for wanted in slot.read):
-            self._accept(slot)
+            self._accept(slot, now)
         else:
             self._counts["failed_verifications"] += int(state is ReadState.DONE)
             self._fail(slot, Stale("the source reused blocks while they were read"), now)
 
-    def _accept(self, slot: Slot) -> None:
+    def _accept(self, slot: Slot, now: float) -> None:
         slot.move(SlotState.READY)
         self._counts["transfers"] += 1
         self._counts["transferred_blocks"] += len(slot.read)
         self._counts["transferred_bytes"] += len(slot.read) * self._block_bytes
         self._links.send(slot.peer, Release(slot.transfer))
-        self._ends.append(TransferEnd(slot.transfer, None))
+        pull = None
+        if slot.posted_at is not None:
+            pull = Pull(slot.address.identity, len(slot.read), now - slot.posted_at)
+        self._ends.append(TransferEnd(slot.transfer, None, pull))
         self._end(slot)
 
     def _fail(self, slot: Slot, error: BatonError, now: float) -> None:

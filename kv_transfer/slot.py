@@ -78,6 +78,8 @@ class Slot:
     """Posted or landed, in order; their generations are verified at the end."""
     reads: dict[ReadId, InFlight] = field(default_factory=dict)
     verification: ReadId | None = None
+    posted_at: float | None = None
+    """When the first read was posted."""
     complete: bool = False
     """The source has published its last block."""
 

@@ -22,6 +22,7 @@ from protocol.limits import Limits
 from protocol.mail import EngineOutbox, Inbound, Outbound, PeerId
 from protocol.messages import Admitted, Cancel, Failed, Prefill, Refused, StepReport
 from worker.attempts import Attempt, Attempts
+from worker.role_load import RoleLoad
 
 
 class PrefillRole:
@@ -82,6 +83,14 @@ class PrefillRole:
     def counters(self) -> tuple[tuple[str, int], ...]:
         """Monotonic counts."""
         return self._source.counters()
+
+    def load(self) -> RoleLoad:
+        """All that is here is in the engine."""
+        return RoleLoad(self._attempts.own())
+
+    def turnover(self) -> int:
+        """Attempts that came and attempts that went."""
+        return self._attempts.turnover
 
     def busy(self) -> bool:
         """A source only answers; nothing moves by itself."""

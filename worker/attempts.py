@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 
-from engine.sequence import Sequence
+from engine.sequence import Sequence, SequenceState
 from engine.step_hook import Progress
 from protocol.ids import AttemptKey
+from protocol.load_report import OwnLoad
 from protocol.mail import PeerId
 from protocol.messages import TokenDelta
 from protocol.stamp import Phase, Stamp
@@ -61,6 +63,8 @@ class Attempts:
 
     def __init__(self) -> None:
         self._open: dict[AttemptKey, Attempt] = {}
+        self.turnover = 0
+        """Attempts that came and attempts that went."""
 
     def __len__(self) -> int:
         return len(self._open)
@@ -79,6 +83,7 @@ class Attempts:
     def add(self, attempt: Attempt) -> None:
         """Opens an attempt."""
         self._open[attempt.key] = attempt
+        self.turnover += 1
 
     def get(self, key: AttemptKey) -> Attempt | None:
         """The open attempt, if it is here."""
@@ -86,11 +91,23 @@ class Attempts:
 
     def remove(self, key: AttemptKey) -> Attempt | None:
         """Closes an attempt; twice is harmless."""
-        return self._open.pop(key, None)
+        attempt = self._open.pop(key, None)
+        self.turnover += attempt is not None
+        return attempt
 
     def of_peer(self, peer: PeerId) -> list[Attempt]:
         """Everything that one gateway asked for."""
         return [attempt for attempt in self._open.values() if attempt.peer == peer]
+
+    def own(self, coming: Container[AttemptKey] = ()) -> dict[PeerId, OwnLoad]:
+        """Each gateway's part of the load. `coming`: attempts whose KV is on its way."""
+        queued, running = Counter[PeerId](), Counter[PeerId]()
+        for attempt in self._open.values():
+            sequence, reserved = attempt.sequence, attempt.key in coming
+            tokens = 0 if reserved else sequence.uncomputed
+            queued[attempt.peer] += tokens if tokens > 1 else 0
+            running[attempt.peer] += reserved or sequence.state is SequenceState.RUNNING
+        return {peer: OwnLoad(tokens, running[peer]) for peer, tokens in queued.items()}
 
     def expired(self, now: float) -> list[Attempt]:
         """Everything whose deadline has passed."""

@@ -38,7 +38,7 @@ def silent_lapse(patch: pytest.MonkeyPatch) -> None:
 
 def no_verification(patch: pytest.MonkeyPatch) -> None:
     """The reader believes whatever it read."""
-    patch.setattr(KvSink, "_verify", lambda self, slot, now: self._accept(slot))
+    patch.setattr(KvSink, "_verify", lambda self, slot, now: self._accept(slot, now))
 
 
 def generation_not_bumped(patch: pytest.MonkeyPatch) -> None:
