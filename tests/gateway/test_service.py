@@ -142,6 +142,7 @@ def test_who_refused_is_not_asked_again_in_the_same_round() -> None:
 
     async def act(scene: Scene) -> None:
         full, half = scene.workers[3], scene.workers[0]
+        scene.workers[1].report(load_of(queued_tokens=100))
         scene.workers[2].report(load_of(running=5))
         full.refuses[Reserve] = Busy.code
         half.refuses[Prefill] = Busy.code
