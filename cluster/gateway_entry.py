@@ -11,6 +11,7 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 
 from cluster.spec import Spec
+from gateway.door.call_log import CallLog
 from gateway.door.door_parts import DoorParts
 from gateway.door.http_door import HttpDoor, http_app
 from gateway.door.model_card import ModelCard
@@ -67,8 +68,9 @@ async def build_gateway(spec: Spec, directory: Directory) -> GatewayApp:
     async with clock.deadline(FIRST_WORKER_S):
         worker = await _first_decoder(directory, clock, limits.peer_deadline_s)
     metrics = GatewayMetrics(CollectorRegistry(), spec.name)
+    gateway = Gateway(fleet, router, clock, limits, _new_transfer, metrics.replans.inc, metrics.ended)
     parts = DoorParts(
-        generator=Gateway(fleet, router, clock, limits, _new_transfer, metrics.replans.inc),
+        generator=gateway,
         fleet=fleet,
         card=ModelCard(
             name=spec.name,
@@ -84,6 +86,8 @@ async def build_gateway(spec: Spec, directory: Directory) -> GatewayApp:
         sources=Sources(lambda: uuid.uuid4().hex, lambda: secrets.randbits(64), time.time),
         metrics=metrics,
         tenant=Tenant(),
+        calls=CallLog(),
+        logbook=gateway.logbook,
     )
     await fleet.start()
     return GatewayApp(http_app(parts), fleet, executor)

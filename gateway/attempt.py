@@ -173,7 +173,10 @@ class AttemptRun:
         try:
             link.send(frame)
         except LinkClosed as closed:
-            raise self._lost(link.identity, "went away") from closed
+            if not link.leaving:
+                raise self._lost(link.identity, "went away") from closed
+            self.failed_at = link.identity
+            raise WorkerLeaving(f"worker {link.record.worker} has left") from closed
 
     def _cancel(self, link: WorkerLink) -> None:
         try:

@@ -20,9 +20,11 @@ class Record:
     tenant: str
     session: str
     state: str
-    """waiting, computing, finished, left (by its client), or the code of an error."""
+    """waiting, computing, finished, closed (its reader left, or had all it wanted), or an error's code."""
+    arrived_at: float
+    """On the gateway's clock, which is the door's."""
     seconds: float
-    """From its arrival here; to its last token, or until now."""
+    """From its arrival; to its last token, or until now."""
     prompt_tokens: int
     cached_tokens: int
     generated_tokens: int
@@ -46,6 +48,7 @@ def record_of(journey: Journey, state: str, now: float) -> Record:
         tenant=journey.request.tenant,
         session=journey.request.session,
         state=state,
+        arrived_at=journey.arrived_at,
         seconds=(journey.phases.told_until if journey.finished else now) - journey.arrived_at,
         prompt_tokens=len(journey.request.prompt),
         cached_tokens=journey.cached_tokens or 0,
@@ -60,4 +63,4 @@ def end_state(journey: Journey, error: BatonError | None) -> str:
     """How it ended."""
     if error is not None:
         return error.code
-    return "finished" if journey.finished else "left"
+    return "finished" if journey.finished else "closed"
