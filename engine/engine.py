@@ -137,6 +137,13 @@ class Engine:
         decodes = sum(1 for sequence in self._running if sequence.uncomputed == 1)
         return self._times.prompt_budget(decodes, policy.max_step_s, self.block_size, policy.max_batch_tokens)
 
+    def spare(self) -> int:
+        """Blocks that transfers may hold beside those they hold already, so that the largest sequence still
+        finishes whatever they do."""
+        stuck = self.pool.held(OwnerKind.DEST, OwnerKind.PINNED, OwnerKind.QUARANTINE)
+        largest = max((s.full_need for s in (*self._running, *self._waiting)), default=0)
+        return self.pool.total - stuck - largest
+
     def commit(self, step: Step, result: StepResult) -> list[Progress]:
         """Applies the oldest step in flight: KV counts as computed, full blocks become findable, tokens
         are appended, and sequences that are done leave the batch. Rows of sequences that are gone, or

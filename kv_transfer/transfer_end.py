@@ -26,3 +26,5 @@ class TransferEnd:
     error: BatonError | None
     pull: Pull | None = None
     """None without a read that was verified."""
+    end_block: int = 0
+    """The blocks before this one are here, counted from the start of the prompt; 0 with an error."""

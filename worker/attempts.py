@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 
 from engine.sequence import Sequence, SequenceState
@@ -24,6 +24,8 @@ class Attempt:
     """The gateway that asked."""
     deadline: float
     received_at: float
+    pulled_at: float | None = None
+    """When its prefix had come, or would not come; None if nothing was to come."""
     started_at: float | None = None
     """Begin of the first step that computed a part of it."""
     reported: bool = False
@@ -35,12 +37,13 @@ class Attempt:
         return self.sequence.key
 
     def prefill_stamps(self, now: float) -> tuple[Stamp, ...]:
-        """Queue and prefill, once the first token is there."""
-        started = self.received_at if self.started_at is None else self.started_at
-        return (
-            Stamp(Phase.PREFILL_QUEUE, started - self.received_at),
-            Stamp(Phase.PREFILL, now - started),
-        )
+        """The wait for the prefix, queue and prefill, once the first token is there."""
+        queued = self.received_at if self.pulled_at is None else self.pulled_at
+        started = queued if self.started_at is None else self.started_at
+        waits = (Stamp(Phase.PREFILL_QUEUE, started - queued), Stamp(Phase.PREFILL, now - started))
+        if self.pulled_at is None:
+            return waits
+        return (Stamp(Phase.PREFIX_PULL, queued - self.received_at), *waits)
 
     def delta(self, progress: Progress, stamps: tuple[Stamp, ...]) -> TokenDelta | None:
         """The token that a step drew, as it travels; None if it drew none."""
@@ -94,6 +97,12 @@ class Attempts:
         attempt = self._open.pop(key, None)
         self.turnover += attempt is not None
         return attempt
+
+    def pulled(self, sequences: Iterable[Sequence], now: float) -> None:
+        """The wait of these for their prefix is over."""
+        for sequence in sequences:
+            if (attempt := self._open.get(sequence.key)) is not None:
+                attempt.pulled_at = now
 
     def of_peer(self, peer: PeerId) -> list[Attempt]:
         """Everything that one gateway asked for."""

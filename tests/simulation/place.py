@@ -10,6 +10,7 @@ from gateway.fleet import Fleet
 from gateway.service import Gateway
 from protocol.clock import LoopClock
 from protocol.ids import TransferId
+from protocol.links.link import Dialer
 from protocol.messages import WIRE_VERSION, Hello
 from protocol.request import Request
 from router.joint_router import JointRouter
@@ -19,6 +20,7 @@ from router.slo import Slo
 from tests.simulation.client import Outcome, ask
 from tests.simulation.life import Surroundings
 from tests.simulation.node_clock import NodeClock
+from tests.simulation.rumours import Rumours
 
 KNOCK_S = 0.05
 SMALL_INDEX = IndexLimits(max_blocks=1 << 16, max_workers=64, max_sets=1 << 12)
@@ -34,6 +36,7 @@ class GatewayPlace:
     ) -> None:
         self.name = name
         self._dice = dice
+        self._rumour_dice = random.Random(f"{name}/{dice.random()}")
         self._around = around
         self._on_replan = on_replan
         self._lives = 0
@@ -48,7 +51,9 @@ class GatewayPlace:
         limits = self._around.limits
         hello = Hello(WIRE_VERSION, "gateway", self.name, str(self._lives))
         clock = self._node_clock
-        dialer = self._around.network.dialer(hello, clock, limits)
+        dialer: Dialer = self._around.network.dialer(hello, clock, limits)
+        if self._around.profile.rumours:
+            dialer = Rumours(dialer, self._rumour_dice, self._around.profile.rumours)
         outlook = Outlook(SMALL_INDEX)
         self._fleet = Fleet(self._around.directory, dialer, clock, limits, outlook)
         router = JointRouter(outlook, Slo(), limits.max_reserved_wait_s, local=self._around.profile.local)

@@ -15,12 +15,13 @@ from engine.sequence import Sequence
 from gateway import placing
 from gateway.attempt import AttemptRun, AttemptState
 from gateway.inbox import Heard, Inbox
+from kv_transfer.prefix_fetch import PrefixFetches
 from kv_transfer.sink import KvSink
 from kv_transfer.slot import Slot, SlotState
 from kv_transfer.source import KvSource
 from protocol.ids import BlockId, Incarnation, TransferId
 from protocol.links.session import Envelope, LinkSession
-from protocol.messages import Prefill, Release, Reserve
+from protocol.messages import Prefill, Prefix, Release, Reserve
 from protocol.request import Assignment, Request
 from tests.simulation.node import Node
 
@@ -50,6 +51,25 @@ def generation_not_bumped(patch: pytest.MonkeyPatch) -> None:
         return block
 
     patch.setattr(BlockPool, "_renew", renew)
+
+
+def early_prefix(patch: pytest.MonkeyPatch) -> None:
+    """A prefix that is on its way can be found before it is here."""
+    begin_rightly = PrefixFetches.begin
+
+    def begin(
+        self: PrefixFetches, sequence: Sequence, prefix: Prefix | None, room: int, left_s: float, now: float
+    ) -> bool:
+        begun = begin_rightly(self, sequence, prefix, room, left_s, now)
+        if begun and prefix is not None:
+            pool = self._engine.pool
+            for block, content in zip(
+                pool.held_by(Owner.dest(prefix.transfer)), sequence.hashes, strict=False
+            ):
+                pool.publish(block, content)
+        return begun
+
+    patch.setattr(PrefixFetches, "begin", begin)
 
 
 def free_on_abort(patch: pytest.MonkeyPatch) -> None:
