@@ -79,6 +79,16 @@ def _builder(role: str) -> RoleBuilder:
 
 
 def _prefill_role(config: EngineConfig, engine: Engine, transport: NixlTransport) -> PrefillRole:
+    source, sink = _source(config, engine, transport), _sink(config, engine, transport)
+    return PrefillRole(engine, source, sink, config.limits)
+
+
+def _decode_role(config: EngineConfig, engine: Engine, transport: NixlTransport) -> DecodeRole:
+    source, sink = _source(config, engine, transport), _sink(config, engine, transport)
+    return DecodeRole(engine, sink, source, config.limits)
+
+
+def _source(config: EngineConfig, engine: Engine, transport: NixlTransport) -> KvSource:
     arena, fingerprint = engine.runner.arena, engine.runner.facts.fingerprint
     facts = SourceFacts(
         identity=config.identity,
@@ -89,13 +99,12 @@ def _prefill_role(config: EngineConfig, engine: Engine, transport: NixlTransport
         generations_address=arena.generations_address,
         device=arena.device,
     )
-    source = KvSource(engine.pool, facts, fingerprint, config.limits)
-    return PrefillRole(engine, source, config.limits)
+    return KvSource(engine.pool, facts, fingerprint, config.limits)
 
 
-def _decode_role(config: EngineConfig, engine: Engine, transport: NixlTransport) -> DecodeRole:
+def _sink(config: EngineConfig, engine: Engine, transport: NixlTransport) -> KvSink:
     budget = CopyBudget(config.limits.post_bytes)
-    sink = KvSink(
+    return KvSink(
         engine.pool,
         transport,
         config.identity,
@@ -106,7 +115,6 @@ def _decode_role(config: EngineConfig, engine: Engine, transport: NixlTransport)
             transport.copy_cost(), engine.step_s if engine.running else IDLE_STEP_S
         ),
     )
-    return DecodeRole(engine, sink, config.limits)
 
 
 def main() -> int:

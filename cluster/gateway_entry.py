@@ -11,6 +11,7 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 
 from cluster.spec import Spec
+from gateway.door.call_log import CallLog
 from gateway.door.door_parts import DoorParts
 from gateway.door.http_door import HttpDoor, http_app
 from gateway.door.model_card import ModelCard
@@ -27,7 +28,10 @@ from protocol.executor import ThreadExecutor
 from protocol.ids import TransferId
 from protocol.links.grpc import GrpcDialer
 from protocol.messages import WIRE_VERSION, Hello, WorkerRecord
-from router.load_router import LoadRouter
+from router.joint_router import JointRouter
+from router.outlook import Outlook
+from router.prefix_index import IndexLimits
+from router.slo import Slo
 
 FIRST_WORKER_S = 1800.0
 """As long as a worker may take to load."""
@@ -57,14 +61,16 @@ async def build_gateway(spec: Spec, directory: Directory) -> GatewayApp:
     folder = Path(spec.model)
     text = load_model_text(folder, time.time)
     own = Hello(WIRE_VERSION, "gateway", f"gateway-{uuid.uuid4().hex[:8]}", uuid.uuid4().hex)
-    fleet = Fleet(directory, GrpcDialer(own, clock, limits), clock, limits)
-    router = LoadRouter(limits.max_reserved_wait_s)
+    outlook = Outlook(IndexLimits())
+    fleet = Fleet(directory, GrpcDialer(own, clock, limits), clock, limits, outlook)
+    router = JointRouter(outlook, Slo(), limits.max_reserved_wait_s)
     executor = ThreadExecutor(clock, TEXT_THREADS, TEXT_QUEUE)
     async with clock.deadline(FIRST_WORKER_S):
         worker = await _first_decoder(directory, clock, limits.peer_deadline_s)
     metrics = GatewayMetrics(CollectorRegistry(), spec.name)
+    gateway = Gateway(fleet, router, clock, limits, _new_transfer, metrics.replans.inc, metrics.ended)
     parts = DoorParts(
-        generator=Gateway(fleet, router, clock, limits, _new_transfer, metrics.replans.inc),
+        generator=gateway,
         fleet=fleet,
         card=ModelCard(
             name=spec.name,
@@ -80,6 +86,8 @@ async def build_gateway(spec: Spec, directory: Directory) -> GatewayApp:
         sources=Sources(lambda: uuid.uuid4().hex, lambda: secrets.randbits(64), time.time),
         metrics=metrics,
         tenant=Tenant(),
+        calls=CallLog(),
+        logbook=gateway.logbook,
     )
     await fleet.start()
     return GatewayApp(http_app(parts), fleet, executor)

@@ -131,6 +131,19 @@ class Engine:
         """Predicted seconds of a step; None where nothing like it was measured."""
         return self._times.predict_s(*_shape(step))
 
+    def prompt_budget(self) -> int:
+        """Prompt tokens that keep the next step within its target, beside the batch as it is."""
+        policy = self._policy
+        decodes = sum(1 for sequence in self._running if sequence.uncomputed == 1)
+        return self._times.prompt_budget(decodes, policy.max_step_s, self.block_size, policy.max_batch_tokens)
+
+    def spare(self) -> int:
+        """Blocks that transfers may hold beside those they hold already, so that the largest sequence still
+        finishes whatever they do."""
+        stuck = self.pool.held(OwnerKind.DEST, OwnerKind.PINNED, OwnerKind.QUARANTINE)
+        largest = max((s.full_need for s in (*self._running, *self._waiting)), default=0)
+        return self.pool.total - stuck - largest
+
     def commit(self, step: Step, result: StepResult) -> list[Progress]:
         """Applies the oldest step in flight: KV counts as computed, full blocks become findable, tokens
         are appended, and sequences that are done leave the batch. Rows of sequences that are gone, or
@@ -171,17 +184,11 @@ class Engine:
         if self._in_flight and any(sequence.alone for sequence in (*self._running, *self._waiting)):
             return decided
         for running, waiting in self._turns.next(self._running, self.waiting):
-            budget = self._prompt_budget()
+            budget = self.prompt_budget()
             decided = schedule(running, waiting, self.pool, self._policy, self.block_size, budget)
             if decided != Schedule((), (), ()):
                 break
         return decided
-
-    def _prompt_budget(self) -> int:
-        """Prompt tokens that keep the next step within its target."""
-        policy = self._policy
-        decodes = sum(1 for sequence in self._running if sequence.uncomputed == 1)
-        return self._times.prompt_budget(decodes, policy.max_step_s, self.block_size, policy.max_batch_tokens)
 
     def check(self) -> None:
         """Raises EngineFailed if the blocks or the sequences do not add up."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from enum import Enum
 
+from gateway.course import Course
 from gateway.inbox import Heard, Inbox
 from gateway.worker_link import WorkerLink
 from protocol.clock import Clock
@@ -18,10 +19,11 @@ from protocol.errors import (
     WorkerLost,
     error_from_code,
 )
-from protocol.ids import AttemptKey, TransferId, WorkerIdentity
+from protocol.ids import AttemptKey, WorkerIdentity
 from protocol.limits import Limits
 from protocol.messages import Admitted, Cancel, Compute, Failed, Join, Prefill, Refused, Reserve, TokenDelta
 from protocol.request import Assignment
+from router.own_work import Booking
 
 LOG = logging.getLogger("baton.gateway")
 INBOX_ROOM = 65536
@@ -42,19 +44,11 @@ class AttemptState(Enum):
 class AttemptRun:
     """Drives one attempt. Whatever happens, `end` leaves nothing of it on any worker."""
 
-    def __init__(
-        self,
-        assignment: Assignment,
-        decode: WorkerLink,
-        prefill: WorkerLink | None,
-        transfer: TransferId,
-        clock: Clock,
-        limits: Limits,
-    ) -> None:
+    def __init__(self, assignment: Assignment, course: Course, clock: Clock, limits: Limits) -> None:
         self._assignment = assignment
-        self._decode = decode
-        self._prefill = prefill
-        self._transfer = transfer
+        self._course = course
+        self._decode = course.decode
+        self._prefill = course.prefill
         self._clock = clock
         self._limits = limits
         self._inbox = Inbox(clock, INBOX_ROOM)
@@ -82,16 +76,16 @@ class AttemptRun:
     async def place(self) -> None:
         """Reserves at the decode worker, then hands the prompt to the prefill worker.
         Raises Busy (or another error of the tree); then nothing is held once `end` has run."""
-        tokens = len(self._assignment.tokens)
+        assignment, course = self._assignment, self._course
         if self._prefill is None:
-            await self._ask(self._decode, Compute(self._assignment), tokens)
+            await self._ask(self._decode, Compute(assignment, course.prefix), course.work)
             self.reserved_at = self._clock.now()
             self._state = AttemptState.DECODING
             return
         source = self._prefill.record.address
-        await self._ask(self._decode, Reserve(self._assignment, self._transfer, source), 0)
+        await self._ask(self._decode, Reserve(assignment, course.transfer, source), course.room)
         self.reserved_at = self._clock.now()
-        await self._ask(self._prefill, Prefill(self._assignment, self._transfer), tokens)
+        await self._ask(self._prefill, Prefill(assignment, course.transfer, course.prefix), course.work)
         self._state = AttemptState.PREFILLING
 
     async def next(self) -> TokenDelta:
@@ -126,9 +120,9 @@ class AttemptRun:
             self._state = AttemptState.DECODING
             self._send(self._decode, Join(self._key, delta.tokens[0]))
 
-    async def _ask(self, link: WorkerLink, frame: Compute | Reserve | Prefill, tokens: int) -> None:
-        """Asks a worker to admit the attempt; `tokens` of prompt become its work."""
-        link.open(self._key, self._inbox, tokens)
+    async def _ask(self, link: WorkerLink, frame: Compute | Reserve | Prefill, booking: Booking) -> None:
+        """Asks a worker to admit the attempt."""
+        link.open(self._key, self._inbox, booking)
         self._asked.append(link)
         self._send(link, frame)
         until = self._clock.now() + self._limits.peer_deadline_s
@@ -179,7 +173,10 @@ class AttemptRun:
         try:
             link.send(frame)
         except LinkClosed as closed:
-            raise self._lost(link.identity, "went away") from closed
+            if not link.leaving:
+                raise self._lost(link.identity, "went away") from closed
+            self.failed_at = link.identity
+            raise WorkerLeaving(f"worker {link.record.worker} has left") from closed
 
     def _cancel(self, link: WorkerLink) -> None:
         try:

@@ -13,6 +13,7 @@ MILLION = 1e-6
 PRIOR_TOKEN_S = 1 / 2000.0
 """Assumed of a prompt token until a step was measured."""
 PRIOR_STEP_S = 0.01
+PRIOR_SEQUENCE_S = 2e-4
 BATCH = 32
 """Measurements between two fits."""
 KEEP = 0.97
@@ -35,6 +36,7 @@ class StepModel:
     def __init__(self, workers: int) -> None:
         self._weights: Floats = np.zeros(TERMS)
         self._weights[0], self._weights[2] = PRIOR_STEP_S, PRIOR_TOKEN_S / THOUSAND
+        self._weights[5] = PRIOR_SEQUENCE_S
         self._products: Floats = np.zeros((TERMS, TERMS))
         self._targets: Floats = np.zeros(TERMS)
         self._speed: Floats = np.ones(workers)
@@ -44,6 +46,15 @@ class StepModel:
     def speed(self) -> Floats:
         """Seconds measured over seconds predicted, [workers]."""
         return self._speed
+
+    def grow(self, workers: int) -> None:
+        """Makes room for more workers, of whom nothing is known."""
+        self._speed = np.concatenate([self._speed, np.ones(workers - len(self._speed))])
+
+    def forget(self, worker: int) -> None:
+        """Another worker takes this place; what all had in common stays."""
+        self._speed[worker] = 1.0
+        self._fresh = [sample for sample in self._fresh if sample[0] != worker]
 
     def observe(
         self, worker: int, prompt: float, context: float, decodes: float, kv: float, seconds: float
@@ -61,6 +72,16 @@ class StepModel:
         seconds: Floats = thousands * by_token + (prompt > 0) * weights[1] + (decodes > 0) * weights[0]
         seconds += decodes * weights[5] + kv * (MILLION * weights[6])
         predicted: Floats = np.maximum(seconds, 0.0) * self._speed
+        return predicted
+
+    def at(self, worker: int, prompt: float, context: float, decodes: float, kv: float) -> float:
+        """Seconds of one such step on one worker, as `predict` would say."""
+        batch, step, token, square, by_context, decode, attended = self._weights.tolist()
+        thousands = prompt * THOUSAND
+        seconds = thousands * (thousands * square + token + context * THOUSAND * by_context)
+        seconds += (step if prompt > 0 else 0.0) + (batch if decodes > 0 else 0.0)
+        seconds += decodes * decode + kv * MILLION * attended
+        predicted: float = max(seconds, 0.0) * float(self._speed[worker])
         return predicted
 
     def _fit(self) -> None:

@@ -8,6 +8,7 @@ from contextlib import aclosing, contextmanager
 import msgspec
 
 from gateway.door.call import Call
+from gateway.door.call_log import CallNote
 from gateway.door.chorus import Chorus
 from gateway.door.door_parts import DoorParts
 from gateway.door.exchange import Exchange
@@ -18,6 +19,7 @@ from gateway.door.usage import Json, count_usage
 from gateway.door.voice import Voice
 from gateway.text.transcript import Piece
 from protocol.errors import BatonError, Overloaded
+from protocol.stamp import Phase
 
 GRACE_S = 1.0
 """Past the deadline; then the door gives up on a generator that should have."""
@@ -37,7 +39,14 @@ class Answerer:
         """Raises one BatonError, also within a stream; ClientGone; ReaderStalled."""
         voices = [Voice(r, call.transcript(r, self._parts.text.tokenizer)) for r in call.requests]
         write = self._stream if call.ask.stream else self._whole
-        with self._places(len(voices)):
+        note = CallNote(
+            id=call.id,
+            request_id=exchange.request_id,
+            tenant=self._parts.tenant.name,
+            sequences=tuple(request.id for request in call.requests),
+            received=call.arrival,
+        )
+        with self._places(len(voices)), self._noted(note, voices):
             async with self._parts.clock.deadline(call.requests[0].timeout_s + GRACE_S):
                 await exchange.while_connected(write(exchange, call, shape, voices))
 
@@ -101,6 +110,22 @@ class Answerer:
 
     def _event(self, chunk: Json) -> bytes:
         return b"data: " + self._encoder.encode(chunk) + b"\n\n"
+
+    @contextmanager
+    def _noted(self, note: CallNote, voices: list[Voice]) -> Iterator[None]:
+        """What the door adds to the time of a sequence: before its generation, and after its last token."""
+        clock, metrics = self._parts.clock, self._parts.metrics
+        self._parts.calls.begin(note)
+        for _ in voices:
+            metrics.phase(Phase.DOOR.value, clock.now() - note.received)
+        try:
+            yield
+        finally:
+            now = clock.now()
+            self._parts.calls.end(note, now)
+            for voice in voices:
+                if voice.last_s is not None:
+                    metrics.phase(Phase.FLUSH.value, now - voice.last_s)
 
     @contextmanager
     def _places(self, count: int) -> Iterator[None]:

@@ -34,7 +34,10 @@ class Exchange:
         self._limits = limits
         self._headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         self._extra: list[tuple[str, str]] = []
-        self.arrival = clock.now()
+        self.arrival = self.received = clock.now()
+        """When its head and its last byte were here."""
+        self.request_id = ""
+        """What the answer's x-request-id says."""
         self.method: str = scope["method"]
         path: str = scope["path"]
         self.path = path.removeprefix(scope.get("root_path", ""))
@@ -62,6 +65,7 @@ class Exchange:
             size += len(parts[-1])
             self._check_size(size)
             more = message.get("more_body", False)
+        self.received = self._clock.now()
         return b"".join(parts)
 
     async def while_connected(self, work: Coroutine[None, None, None]) -> None:

@@ -6,6 +6,7 @@ from decode_worker.role import DecodeRole
 from engine.owner import Owner, OwnerKind
 from engine.schedule import SchedulePolicy
 from kv_transfer.sink import KvSink
+from kv_transfer.source import KvSource
 from protocol.ids import AttemptKey, BlockId, Incarnation, RequestId, TransferId, WorkerId, WorkerIdentity
 from protocol.limits import Limits
 from protocol.mail import Dial, Inbound, Outbound, PeerId
@@ -16,6 +17,7 @@ from protocol.messages import (
     Failed,
     Frame,
     Join,
+    Prefix,
     Published,
     Reserve,
     SourceFacts,
@@ -83,7 +85,11 @@ class DecodeBench:
             limits,
             lambda: limits.post_bytes,
         )
-        self.role = DecodeRole(self.engine, self.sink, limits)
+        self.facts = SourceFacts(
+            ME, b"agent", arena.address, arena.block_bytes, blocks, arena.generations_address
+        )
+        self.source = KvSource(self.engine.pool, self.facts, "model", limits)
+        self.role = DecodeRole(self.engine, self.sink, self.source, limits)
         self.link = PeerId(-1)
         self.tokens: dict[AttemptKey, list[int]] = {}
         """Tokens that came, by attempt."""
@@ -99,9 +105,11 @@ class DecodeBench:
         """A gateway asks for a slot."""
         self.hear(Reserve(told, transfer(name), WorkerAddress(SOURCE, "127.0.0.1", 1)), peer, now)
 
-    def compute(self, told: Assignment, peer: PeerId = GATEWAY, now: float = 0.0) -> None:
+    def compute(
+        self, told: Assignment, peer: PeerId = GATEWAY, now: float = 0.0, prefix: Prefix | None = None
+    ) -> None:
         """A gateway asks for everything."""
-        self.hear(Compute(told), peer, now)
+        self.hear(Compute(told, prefix), peer, now)
 
     def join(self, told: Assignment, peer: PeerId = GATEWAY, now: float = 0.0) -> None:
         """The first token has come from the prefill worker."""

@@ -22,7 +22,10 @@ from protocol.links.grpc import GrpcDialer
 from protocol.messages import WIRE_VERSION, Hello
 from protocol.request import Request
 from protocol.sampling import Sampling
-from router.load_router import LoadRouter
+from router.joint_router import JointRouter
+from router.outlook import Outlook
+from router.prefix_index import IndexLimits
+from router.slo import Slo
 
 START_S = 120.0
 ANSWER_S = 120.0
@@ -93,13 +96,14 @@ async def local_cluster(spec: Spec) -> AsyncIterator[LocalCluster]:
             stack.push_async_callback(worker.stop, 2.0)
         await asyncio.gather(*(worker.start(START_S) for worker in workers))
         hello = Hello(WIRE_VERSION, "gateway", "gateway-test", secrets.token_hex(4))
-        fleet = Fleet(directory, GrpcDialer(hello, clock, spec.limits), clock, spec.limits)
+        outlook = Outlook(IndexLimits())
+        fleet = Fleet(directory, GrpcDialer(hello, clock, spec.limits), clock, spec.limits, outlook)
         await fleet.start()
         stack.push_async_callback(fleet.stop)
         async with asyncio.timeout(START_S):
             while len(fleet.links()) < len(places):
                 await asyncio.sleep(0.05)
-        router = LoadRouter(spec.limits.max_reserved_wait_s)
+        router = JointRouter(outlook, Slo(), spec.limits.max_reserved_wait_s)
         new_transfer = _new_transfer
         yield LocalCluster(Gateway(fleet, router, clock, spec.limits, new_transfer), fleet)
 
