@@ -135,15 +135,15 @@ class BlockPool:
 
     def counts(self) -> dict[OwnerKind, int]:
         """Blocks by owner kind; they add up to `total`."""
-        strongest: dict[BlockId, OwnerKind] = {}
-        for kind in reversed(STRONGEST_FIRST):
+        result = dict.fromkeys(OwnerKind, 0)
+        counted: set[BlockId] = set()
+        for kind in STRONGEST_FIRST:
+            before = len(counted)
             for owner, blocks in self._holds.items():
                 if owner.kind is kind:
-                    strongest.update(dict.fromkeys(blocks, kind))
-        result = dict.fromkeys(OwnerKind, 0)
-        for kind in strongest.values():
-            result[kind] += 1
-        cached = sum(1 for block in self._idle if block in self._hash_of)
+                    counted.update(blocks)
+            result[kind] = len(counted) - before
+        cached = len(self._hash_of.keys() & self._idle.keys())
         result[OwnerKind.CACHE] = cached
         result[OwnerKind.FREE] = len(self._idle) - cached
         return result

@@ -113,6 +113,8 @@ class Engine:
         EngineFailed beyond that."""
         if len(self._in_flight) > self.runner.facts.lookahead:
             raise EngineFailed(f"{len(self._in_flight)} steps are in flight, no more can be planned")
+        if not self._running and not self._waiting:  # an idle engine is asked often: transfers are polled
+            return None
         decided = self._decide()
         for victim in decided.preempted:
             self._preempt(victim)
@@ -166,21 +168,21 @@ class Engine:
         """What the next step computes, for whoever's turn it is and has something to compute. Nothing
         is planned ahead of or behind a step that a sequence wants to itself."""
         decided = Schedule((), (), ())
-        if not self._running and not self._waiting:  # an idle engine is asked often: transfers are polled
-            return decided
         if self._in_flight and any(sequence.alone for sequence in (*self._running, *self._waiting)):
             return decided
         for running, waiting in self._turns.next(self._running, self.waiting):
             budget = self._prompt_budget()
             decided = schedule(running, waiting, self.pool, self._policy, self.block_size, budget)
-            if decided != Schedule((), (), ()):
+            if decided.changes:
                 break
         return decided
 
     def _prompt_budget(self) -> int:
-        """Prompt tokens that keep the next step within its target."""
+        """Prompt tokens that keep the next step within its target; asked only where there are prompts."""
         policy = self._policy
         decodes = sum(1 for sequence in self._running if sequence.uncomputed == 1)
+        if decodes == len(self._running) and not self._waiting:
+            return policy.max_batch_tokens
         return self._times.prompt_budget(decodes, policy.max_step_s, self.block_size, policy.max_batch_tokens)
 
     def check(self) -> None:
@@ -262,8 +264,9 @@ class Engine:
 
 def _shape(step: Step) -> tuple[int, int]:
     """Single tokens, and the tokens of longer slices."""
-    decodes = sum(1 for piece in step.slices if len(piece.tokens) == 1)
-    return decodes, sum(len(piece.tokens) for piece in step.slices) - decodes
+    sizes = [len(piece.tokens) for piece in step.slices]
+    decodes = sizes.count(1)
+    return decodes, sum(sizes) - decodes
 
 
 def _undrawable(piece: Slice, sampled: Sampled | None) -> EngineFailed | None:

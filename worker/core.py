@@ -194,6 +194,8 @@ class WorkerCore:
 
 def fold_reports(mail: Seq[EngineOutbox]) -> list[EngineOutbox]:
     """Joins all StepReports to one peer into one frame, at the place of the last."""
+    if sum(isinstance(item, Outbound) and isinstance(item.frame, StepReport) for item in mail) < 2:
+        return list(mail)
     last: dict[PeerId, int] = {}
     deltas: dict[PeerId, tuple[TokenDelta, ...]] = {}
     loads: dict[PeerId, LoadReport] = {}
