@@ -97,7 +97,7 @@ class InlineHost:
             end = "the engine was stopped"
         except Exception as error:
             logger.exception("the engine failed")
-            self._send([fatal_of(error)])
+            self._send([fatal_of(error)], self._clock.now())
             end = f"the engine failed: {error}"
         self._ended(end)
         core.close()
@@ -105,11 +105,11 @@ class InlineHost:
     async def _steps(self, core: StepCore) -> None:
         worked = False
         launched = LaunchedSteps(core)
-        while self._deliver(core):
-            step = core.plan(self._clock.now())
-            self._send(core.take_outbox())
+        while self._deliver(core, now := self._clock.now()):
+            step = core.plan(now)
+            self._send(core.take_outbox(), now)
             if step is not None:
-                launched.launch(step, self._clock.now())
+                launched.launch(step, now)
             stepped = step is not None or len(launched) > 0
             if launched and (step is None or launched.enough):
                 await self._commit(core, launched)
@@ -117,7 +117,7 @@ class InlineHost:
                 if worked:
                     core.check()
                 if not self._inbox:
-                    await self._clock.heard(self._mail_in, core.idle_wait_s(self._clock.now()))
+                    await self._clock.heard(self._mail_in, core.idle_wait_s(now))
             worked = stepped
         while launched:
             await self._commit(core, launched)
@@ -125,22 +125,22 @@ class InlineHost:
     async def _commit(self, core: StepCore, launched: LaunchedSteps) -> None:
         """Waits for the oldest step."""
         await self._clock.sleep(launched.remaining_s(self._clock.now()))
-        oldest = launched.take(self._clock.now())
-        core.commit(oldest.step, oldest.pending.result(), self._clock.now())
-        self._send(core.take_outbox())
+        now = self._clock.now()
+        oldest = launched.take(now)
+        core.commit(oldest.step, oldest.pending.result(), now)
+        self._send(core.take_outbox(), now)
 
-    def _deliver(self, core: StepCore) -> bool:
+    def _deliver(self, core: StepCore, now: float) -> bool:
         """Gives the core its mail; false when the engine is to end."""
         batch, self._inbox = self._inbox, []
-        core.deliver([mail for mail in batch if not isinstance(mail, Stop)], self._clock.now())
+        core.deliver([mail for mail in batch if not isinstance(mail, Stop)], now)
         if not any(isinstance(mail, Stop) for mail in batch):
             return True
-        self._send(core.take_outbox())
+        self._send(core.take_outbox(), now)
         return False
 
-    def _send(self, batch: list[EngineOutbox]) -> None:
+    def _send(self, batch: list[EngineOutbox], now: float) -> None:
         """One batch; an empty one only as a sign of life."""
-        now = self._clock.now()
         if not batch and now - self._sent_at < self._limits.report_every_s:
             return
         if len(self._outbox) >= self._limits.max_link_backlog:

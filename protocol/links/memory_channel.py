@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import NoReturn
 
 from protocol.errors import LinkClosed
@@ -34,8 +35,7 @@ class MemoryChannel:
         """Sends and does not wait. Raises LinkClosed if this end is closed or broken."""
         if self._broken or self._other is None:
             raise LinkClosed("the connection is broken")
-        arrive = self._other._arrive
-        self._carry(lambda: arrive(data))
+        self._carry(partial(self._other._arrive, data))
 
     async def listen(self, hear: Callable[[bytes], None]) -> NoReturn:
         """What arrives, at once. Raises LinkClosed at the peer's end, or when broken."""

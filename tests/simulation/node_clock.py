@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
+from typing import Any
 
 from protocol.bell import Bell
 from protocol.clock import LoopClock
@@ -26,17 +28,17 @@ class NodeClock:
         """Monotonic seconds."""
         return asyncio.get_running_loop().time() + self._offset
 
-    async def sleep(self, seconds: float) -> None:
+    def sleep(self, seconds: float) -> Coroutine[Any, Any, None]:
         """Timers that run are not shortened by a jump."""
-        await self._clock.sleep(seconds)
+        return self._clock.sleep(seconds)
 
     def deadline(self, seconds: float) -> AbstractAsyncContextManager[None]:
         """As LoopClock."""
         return self._clock.deadline(seconds)
 
-    async def heard(self, bell: Bell, seconds: float) -> bool:
+    def heard(self, bell: Bell, seconds: float) -> Coroutine[Any, Any, bool]:
         """As LoopClock."""
-        return await self._clock.heard(bell, seconds)
+        return self._clock.heard(bell, seconds)
 
 
 class FreezingClock:
