@@ -17,6 +17,7 @@ import numpy as np
 
 from benchmarks.box import hardware
 from benchmarks.figures import percentile
+from benchmarks.kept_outcomes import KeptOutcomes
 from benchmarks.report import Reach, Report, Row, at_least, at_most
 from benchmarks.router_cells import SHARES, Cell, cells_of, setups
 from router.cluster_view import ClusterView
@@ -130,13 +131,18 @@ def main() -> None:
     options.add_argument(
         "--quick", action="store_true", default=os.environ.get("QUICK", "0") not in ("", "0")
     )
+    options.add_argument("--only", default="", help="setups whose name has this in it, as '4P+4D 262k'")
+    options.add_argument(
+        "--keep", type=Path, help="a file of outcomes: those in it are not replayed, others are added"
+    )
     chosen = options.parse_args()
     box, folder = hardware(), chosen.traces or trace_folder()
     times = plan_times()
     cells: list[Cell] = []
     if folder is not None:
         pools, count = (QUICK_POOLS, QUICK_REQUESTS) if chosen.quick else (POOLS, None)
-        for setup in setups(folder, pools, count):
+        found = setups(folder, pools, count, KeptOutcomes(chosen.keep))
+        for setup in (one for one in found if chosen.only in one.name):
             cells += cells_of(setup)
             for cell in cells[-len(SHARES) :]:
                 print(_progress(cell), flush=True)
