@@ -17,17 +17,24 @@ class DecodeCost:
 
     seconds: Floats
     """Its own decoding, and what those who run there lose by it while it lasts."""
+    beside_s: Floats
+    """What it loses itself to prompts that are queued there, if it does not wait for them anyway."""
     running_s: Floats
     """What each sequence there takes for the expected tokens as things are."""
 
 
 def decode_cost(ask: JointAsk, view: ClusterView) -> DecodeCost:
-    """Own: expected tokens x predicted step; lost by each who runs: expected tokens x growth of the step."""
+    """Own: expected tokens x predicted step; lost by each who runs: expected tokens x growth of the step;
+    beside: steps in which queued prompts are computed, at most the expected tokens, x growth of the step."""
     nothing = np.zeros_like(view.running)
     before = view.steps.predict(nothing, 0.0, view.running, view.kv_tokens)
     after = view.steps.predict(nothing, 0.0, view.running + 1.0, view.kv_tokens + ask.tokens)
     lost = view.running * np.maximum(after - before, 0.0)
-    return DecodeCost(view.expected_output * (after + lost), view.expected_output * before)
+    mixed = view.steps.predict(view.step_tokens, 0.0, view.running + 1.0, view.kv_tokens + ask.tokens)
+    steps = np.minimum(view.queued_tokens / view.step_tokens, view.expected_output)
+    return DecodeCost(
+        view.expected_output * (after + lost), steps * (mixed - after), view.expected_output * before
+    )
 
 
 def pause_harm_s(ask: JointAsk, view: ClusterView, running_s: Floats, pause_s: Floats) -> Floats:

@@ -82,7 +82,7 @@ def _remote(
     prefills = np.flatnonzero(view.prefills)
     if not len(prefills):
         return []
-    decode_s = decode.seconds + tie_s
+    decode_s = decode.seconds + decode.beside_s + tie_s
     near = decodes[_best(decode_s[decodes])]
     lacking = np.maximum(ask.tokens - ask.matched[near] * ask.block_tokens, 0.0)
     held_up_s = prompt.work_s[prefills] * (view.waiting / len(prefills)) + tie_s[prefills]

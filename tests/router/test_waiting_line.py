@@ -37,7 +37,7 @@ def test_the_late_do_not_starve() -> None:
     line, late, placed = WaitingLine(), (1, 2, 3), []
     for number in late:
         line.enter(number, 0.0, work_s=0.1)
-    for number in range(4, 100):
+    for number in range(4, 60):
         line.enter(number, 1000.0, work_s=0.1)
         (next_one,) = line.first(1, now=1.0)
         line.leave(next_one)
