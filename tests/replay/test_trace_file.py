@@ -67,6 +67,13 @@ def test_what_is_no_text_is_refused(tmp_path: Path) -> None:
             read_trace(tmp_path / name)
 
 
+def test_azure_times_with_a_zone(tmp_path: Path) -> None:
+    """As in the traces of 2024, where whole seconds have no fraction."""
+    rows = "2024-05-10 00:00:00.500000+00:00,5,1\n2024-05-10 00:00:02+00:00,5,1\n"
+    (tmp_path / "trace.csv").write_text("TIMESTAMP,ContextTokens,GeneratedTokens\n" + rows, encoding="utf-8")
+    assert [one.arrival_s for one in read_trace(tmp_path / "trace.csv")] == [0.0, 1.5]
+
+
 def test_the_format_is_known_by_its_content(tmp_path: Path) -> None:
     """A CSV under another name is read as one."""
     (tmp_path / "trace.txt").write_text(AZURE, encoding="utf-8")
