@@ -100,16 +100,25 @@ def chat(
 @app.command()
 def replay(
     trace: Annotated[Path, typer.Argument(metavar="TRACE", help="Mooncake JSON lines, or Azure CSV.")],
-    spec: Annotated[Path, typer.Option(metavar="SPEC.yaml", help="Pools and bounds of a step.")],
+    spec: Annotated[
+        Path | None, typer.Option(metavar="SPEC.yaml", help="Pools and bounds of a step; else the default.")
+    ] = None,
     policy: Annotated[PolicyName, typer.Option(help="Who decides.")] = PolicyName.OURS,
-    rate: Annotated[float | None, typer.Option(min=0.001, help="Requests a second, on average.")] = None,
-    requests: Annotated[int | None, typer.Option(min=1, help="How many; the trace is repeated.")] = None,
-    kv_tokens: Annotated[int, typer.Option(min=1024, help="KV room of one worker.")] = 2_000_000,
+    prefill: Annotated[int | None, typer.Option(min=0, help="Prefill workers, instead of the spec.")] = None,
+    decode: Annotated[int | None, typer.Option(min=1, help="Decode workers, instead of the spec.")] = None,
+    rate: Annotated[
+        float | None, typer.Option(min=0.001, help="Requests a second, on average; else as recorded.")
+    ] = None,
+    requests: Annotated[
+        int | None, typer.Option(min=1, help="How many; a trace that is too short is repeated.")
+    ] = None,
+    kv_tokens: Annotated[int, typer.Option(min=1024, help="KV room of one worker, in tokens.")] = 2_000_000,
 ) -> None:
-    """Replay a request trace in virtual time on modelled engines."""
+    """Replay a request trace in virtual time, with modelled engines and Baton's planner."""
     screen = Screen()
     with _one_sentence(screen):
-        run_replay(screen, trace, read_spec(spec), policy, rate, requests, kv_tokens)
+        wanted = _overridden(Spec() if spec is None else read_spec(spec), None, prefill, decode, None)
+        run_replay(screen, trace, wanted, policy, rate, requests, kv_tokens)
 
 
 def _overridden(

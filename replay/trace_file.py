@@ -95,7 +95,7 @@ def _cells(row: dict[str, str | None]) -> tuple[datetime, int, int]:
     moment, tokens, output = (row[column] for column in COLUMNS)
     if moment is None or tokens is None or output is None:
         raise ValueError("cells are missing")
-    found = datetime.fromisoformat(moment[:MICROSECONDS]), max(1, int(tokens)), max(1, int(output))
     if min(int(tokens), int(output)) < 0:
         raise ValueError("a number of tokens is negative")
-    return found
+    when = datetime.fromisoformat(moment[:MICROSECONDS]).replace(tzinfo=None)
+    return when, max(1, int(tokens)), max(1, int(output))

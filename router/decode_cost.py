@@ -17,27 +17,36 @@ class DecodeCost:
 
     seconds: Floats
     """Its own decoding, and what those who run there lose by it while it lasts."""
-    running_s: Floats
-    """What each sequence there takes for the expected tokens as things are."""
+    beside_s: Floats
+    """What it loses itself to prompts that are queued there, if it does not wait for them anyway."""
+    step_s: Floats
+    """A step there as things are."""
 
 
 def decode_cost(ask: JointAsk, view: ClusterView) -> DecodeCost:
-    """Own: expected tokens x predicted step; lost by each who runs: expected tokens x growth of the step."""
+    """Own: expected tokens x predicted step; lost by each who runs: expected tokens x growth of the step;
+    beside: steps in which queued prompts are computed, at most the expected tokens, x growth of the step."""
     nothing = np.zeros_like(view.running)
     before = view.steps.predict(nothing, 0.0, view.running, view.kv_tokens)
     after = view.steps.predict(nothing, 0.0, view.running + 1.0, view.kv_tokens + ask.tokens)
     lost = view.running * np.maximum(after - before, 0.0)
-    return DecodeCost(view.expected_output * (after + lost), view.expected_output * before)
+    mixed = view.steps.predict(view.step_tokens, 0.0, view.running + 1.0, view.kv_tokens + ask.tokens)
+    steps = np.minimum(view.queued_tokens / view.step_tokens, view.expected_output)
+    return DecodeCost(view.expected_output * (after + lost), steps * np.maximum(mixed - after, 0.0), before)
 
 
-def pause_harm_s(ask: JointAsk, view: ClusterView, running_s: Floats, pause_s: Floats) -> Floats:
+def pause_harm_s(ask: JointAsk, view: ClusterView, step_s: Floats, pause_s: Floats) -> Floats:
     """Seconds lost by all who run on each worker if each pauses for `pause_s`, [workers].
 
     Weighed by the share of the promise that they would use up: the mean time between tokens with the
     pause over the promised one, at most 1. Whoever is far ahead of the promise is hardly harmed.
     """
     promised_s = view.expected_output * ask.itl_s
-    share = np.minimum((running_s + pause_s) / promised_s, 1.0) if math.isfinite(promised_s) else 1.0
+    share = (
+        np.minimum((view.expected_output * step_s + pause_s) / promised_s, 1.0)
+        if math.isfinite(promised_s)
+        else 1.0
+    )
     harm: Floats = view.running * pause_s * share
     return harm
 

@@ -48,8 +48,8 @@ def joint_plans(ask: JointAsk, view: ClusterView) -> tuple[Placement, ...]:
     decodes = np.flatnonzero(room)
     if not len(decodes):
         return ()
-    prompt = prompt_cost(ask, view, tie_s)
     decode = decode_cost(ask, view)
+    prompt = prompt_cost(ask, view, decode.step_s, tie_s)
     plans = _local(ask, view, prompt, decode, room, tie_s) + _remote(
         ask, view, prompt, decode, decodes, tie_s
     )
@@ -62,7 +62,7 @@ def _local(
     able = np.flatnonzero(room & view.computes_local)
     if not len(able):
         return []
-    harm_s = pause_harm_s(ask, view, decode.running_s, prompt.delay_s)
+    harm_s = pause_harm_s(ask, view, decode.step_s, prompt.delay_s)
     costs = (prompt.first_token_s + harm_s + decode.seconds + tie_s)[able]
     return [
         Placement(d, None, _source(prompt, d), float(prompt.first_token_s[d]), float(costs[i]))
@@ -82,7 +82,7 @@ def _remote(
     prefills = np.flatnonzero(view.prefills)
     if not len(prefills):
         return []
-    decode_s = decode.seconds + tie_s
+    decode_s = decode.seconds + decode.beside_s + tie_s
     near = decodes[_best(decode_s[decodes])]
     lacking = np.maximum(ask.tokens - ask.matched[near] * ask.block_tokens, 0.0)
     held_up_s = prompt.work_s[prefills] * (view.waiting / len(prefills)) + tie_s[prefills]

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterable
 from itertools import chain, islice
 
-LATE_TURN = 8
+LATE_TURN = 16
 """While anybody is late, every so many places at least one goes to the late."""
 
 
