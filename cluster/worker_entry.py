@@ -80,6 +80,7 @@ def engine_command(spec: Spec, pool: PoolSpec, place: WorkerPlace, identity: Wor
         block_size=spec.block_size,
         kv_bytes=int(spec.kv_memory),
         threads=threads,
+        mock=None if spec.computes else spec.mock,
         scheduling=spec.scheduling,
         limits=spec.limits,
     )

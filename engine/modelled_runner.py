@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,14 @@ from protocol.messages import TokenLogprobs
 from protocol.sampling import Sampling
 
 CELL_BYTES = 8
+
+
+class Cost(Protocol):
+    """How long steps take."""
+
+    def seconds(self, step: Step) -> float:
+        """Of one step."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +77,7 @@ class ModelledPending:
 class ModelledRunner:
     """Computes cells instead of KV. How far it looks ahead is as `facts` say."""
 
-    def __init__(self, facts: RunnerFacts, num_blocks: int, cost: StepCost) -> None:
+    def __init__(self, facts: RunnerFacts, num_blocks: int, cost: Cost) -> None:
         self._facts = facts
         self._cost = cost
         cells: npt.NDArray[np.uint64] = np.zeros((num_blocks, facts.block_size), dtype=np.uint64)
@@ -93,17 +102,16 @@ class ModelledRunner:
 
     def compute(self, piece: Slice) -> Sampled | None:
         """Writes the cells of one slice, then draws from all cells of the sequence."""
-        size = self._facts.block_size
-        cell = self._cell(piece, piece.start - 1) if piece.start else 0
-        for offset, token in enumerate(piece.tokens):
-            position = piece.start + offset
-            cell = chain_cell(cell, token)
-            self._cells[piece.blocks[position // size], position % size] = cell
+        size, start = self._facts.block_size, piece.start
+        end = start + len(piece.tokens)
+        cell = self._cell(piece, start - 1) if start else 0
+        cells = [cell := chain_cell(cell, token) for token in piece.tokens]
+        blocks = np.asarray(piece.blocks[: -(-end // size)], dtype=np.int64)
+        positions = np.arange(start, end)
+        self._cells[blocks[positions // size], positions % size] = np.asarray(cells, dtype=np.uint64)
         if piece.draw is None:
             return None
-        end = piece.start + len(piece.tokens)
-        seen = self._cells[np.asarray(piece.blocks[: -(-end // size)], dtype=np.int64)].reshape(-1)[:end]
-        return _draw(seen.tobytes(), piece.draw, self._facts.vocabulary)
+        return _draw(self._cells[blocks].tobytes()[: end * CELL_BYTES], piece.draw, self._facts.vocabulary)
 
     def _cell(self, piece: Slice, position: int) -> int:
         size = self._facts.block_size
