@@ -25,7 +25,7 @@ from protocol.directory import Directory
 from protocol.errors import DeadlineExceeded, WorkerLost
 from protocol.executor import ThreadExecutor
 from protocol.ids import TransferId
-from protocol.links.grpc import GrpcDialer
+from protocol.links.tcp import TcpDialer
 from protocol.messages import WIRE_VERSION, Hello, WorkerRecord
 from router.load_router import LoadRouter
 
@@ -57,7 +57,7 @@ async def build_gateway(spec: Spec, directory: Directory) -> GatewayApp:
     folder = Path(spec.model)
     text = load_model_text(folder, time.time)
     own = Hello(WIRE_VERSION, "gateway", f"gateway-{uuid.uuid4().hex[:8]}", uuid.uuid4().hex)
-    fleet = Fleet(directory, GrpcDialer(own, clock, limits), clock, limits)
+    fleet = Fleet(directory, TcpDialer(own, clock, limits), clock, limits)
     router = LoadRouter(limits.max_reserved_wait_s)
     executor = ThreadExecutor(clock, TEXT_THREADS, TEXT_QUEUE)
     async with clock.deadline(FIRST_WORKER_S):
