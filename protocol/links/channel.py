@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import NoReturn, Protocol
 
 
 class Channel(Protocol):
@@ -12,8 +13,9 @@ class Channel(Protocol):
         """Hands `data` over, waiting while the peer is slow. Raises LinkClosed if it ended."""
         ...
 
-    async def read(self) -> bytes:
-        """What arrived next. Raises LinkClosed when the peer ended its side or is gone."""
+    async def listen(self, hear: Callable[[bytes], None]) -> NoReturn:
+        """Gives everything that arrives to `hear`, in the order of arrival. Raises LinkClosed when the
+        peer ended its side or is gone, and what `hear` raises. Called once."""
         ...
 
     async def end_writing(self) -> None:

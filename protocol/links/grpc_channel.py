@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from typing import NoReturn
 
 import grpc
 import grpc.aio
@@ -30,8 +32,12 @@ class DialedChannel:
         except BROKEN as broken:
             raise LinkClosed(_reason(broken)) from broken
 
-    async def read(self) -> bytes:
-        """The next message. Raises LinkClosed at the end of the stream."""
+    async def listen(self, hear: Callable[[bytes], None]) -> NoReturn:
+        """Every message. Raises LinkClosed at the end of the stream."""
+        while True:
+            hear(await self._read())
+
+    async def _read(self) -> bytes:
         try:
             data = await self._call.read()
         except BROKEN as broken:
@@ -69,8 +75,12 @@ class AcceptedChannel:
         except BROKEN as broken:
             raise LinkClosed(_reason(broken)) from broken
 
-    async def read(self) -> bytes:
-        """The next message. Raises LinkClosed at the end of the stream."""
+    async def listen(self, hear: Callable[[bytes], None]) -> NoReturn:
+        """Every message. Raises LinkClosed at the end of the stream."""
+        while True:
+            hear(await self._read())
+
+    async def _read(self) -> bytes:
         if self.ended.is_set():
             raise LinkClosed("the stream has ended")
         try:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import cast
+from collections.abc import Callable
+from typing import NoReturn, cast
 
 from protocol.errors import LinkClosed, WireError
 from protocol.splitter import Splitter, framed
-
-MAX_UNREAD = 64
-"""Byte strings that wait to be read before the peer is slowed down."""
 
 
 class TcpChannel(asyncio.Protocol):
@@ -19,30 +17,36 @@ class TcpChannel(asyncio.Protocol):
     def __init__(self, max_bytes: int) -> None:
         """`max_bytes`: of one byte string; a peer that announces a longer one is cut off."""
         self._splitter = Splitter(max_bytes)
-        self._arrivals: deque[bytes] = deque()
-        self._news = asyncio.Event()
+        self._early: deque[bytes] = deque()
+        """What came before anybody listened."""
+        self._hear: Callable[[bytes], None] | None = None
+        self._news: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Of the end: done when nothing more will arrive; holds what `hear` raised."""
         self._may_write = asyncio.Event()
         self._transport: asyncio.Transport | None = None
         self._end = ""
-        """Why nothing more will arrive."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The connection stands."""
         self._transport = cast(asyncio.Transport, transport)  # uvloop's own is no subclass of it
         if self._end:
-            self._abort()  # it was closed before it stood
+            self._transport.abort()  # it was closed before it stood
         self._may_write.set()
 
     def data_received(self, data: bytes) -> None:
         """Bytes of the peer."""
         try:
-            self._arrivals += self._splitter.feed(data)
+            pieces = self._splitter.feed(data)
+            if self._hear is None:
+                self._early += pieces
+                return
+            for piece in pieces:
+                self._hear(piece)
         except WireError as nonsense:
             self._ended(nonsense.message)
             self._abort()
-        if len(self._arrivals) > MAX_UNREAD and self._transport is not None:
-            self._transport.pause_reading()
-        self._news.set()
+        except Exception as wrong:
+            self._ended(repr(wrong), wrong)
 
     def eof_received(self) -> bool:
         """The peer says nothing more; it may still listen."""
@@ -65,22 +69,22 @@ class TcpChannel(asyncio.Protocol):
 
     async def write(self, data: bytes) -> None:
         """Waits while the peer is slow. Raises LinkClosed if the connection is gone."""
-        await self._may_write.wait()
+        if not self._may_write.is_set():
+            await self._may_write.wait()
         if self._transport is None or self._transport.is_closing():
             raise LinkClosed(self._end or "this end closed the connection")
         self._transport.write(framed(data))
 
-    async def read(self) -> bytes:
-        """What arrived next. Raises LinkClosed when all of it is read and no more can come."""
-        while not self._arrivals:
-            if self._end:
-                raise LinkClosed(self._end)
-            self._news.clear()
-            await self._news.wait()
-        data = self._arrivals.popleft()
-        if not self._arrivals and self._transport is not None:
-            self._transport.resume_reading()
-        return data
+    async def listen(self, hear: Callable[[bytes], None]) -> NoReturn:
+        """What arrives, at once. Raises LinkClosed when the peer ended its side or is gone."""
+        while self._early:
+            hear(self._early.popleft())
+        self._hear = hear
+        try:
+            await self._news
+        finally:
+            self._hear = None
+        raise LinkClosed(self._end)
 
     async def end_writing(self) -> None:
         """The end goes out after everything that was written."""
@@ -96,6 +100,12 @@ class TcpChannel(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    def _ended(self, why: str) -> None:
+    def _ended(self, why: str, wrong: Exception | None = None) -> None:
         self._end = self._end or why
-        self._news.set()
+        self._hear = None
+        if self._news.done():
+            return
+        if wrong is None:
+            self._news.set_result(None)
+        else:
+            self._news.set_exception(wrong)

@@ -6,6 +6,7 @@ import asyncio
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 
+from protocol.bell import Bell
 from protocol.clock import LoopClock
 
 
@@ -32,6 +33,10 @@ class NodeClock:
     def deadline(self, seconds: float) -> AbstractAsyncContextManager[None]:
         """As LoopClock."""
         return self._clock.deadline(seconds)
+
+    async def heard(self, bell: Bell, seconds: float) -> bool:
+        """As LoopClock."""
+        return await self._clock.heard(bell, seconds)
 
 
 class FreezingClock:
@@ -64,6 +69,13 @@ class FreezingClock:
     def deadline(self, seconds: float) -> FreezingDeadline:
         """Whatever ends the wait is noticed after the thaw."""
         return FreezingDeadline(self._clock.deadline(seconds), self._thawed)
+
+    async def heard(self, bell: Bell, seconds: float) -> bool:
+        """Whatever ends the wait is noticed after the thaw."""
+        rung = await self._clock.heard(bell, seconds)
+        if not self._thawed.is_set():
+            await self._thawed.wait()
+        return rung
 
 
 class FreezingDeadline:
