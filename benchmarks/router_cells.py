@@ -9,7 +9,8 @@ from pathlib import Path
 from replay.outcome import Outcome
 from replay.replay import replay
 from replay.settings import PolicyName, ReplaySettings
-from replay.trace import TraceRequest, read_trace, scaled
+from replay.trace import TraceRequest, scaled
+from replay.trace_file import read_trace
 
 SHARES = (0.7, 0.9, 1.1)
 """Of the saturating rate."""

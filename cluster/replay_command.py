@@ -13,7 +13,8 @@ from replay.engine_times import EngineTimes
 from replay.outcome import Outcome
 from replay.replay import replay
 from replay.settings import PolicyName, ReplaySettings
-from replay.trace import read_trace, scaled
+from replay.trace import scaled
+from replay.trace_file import read_trace
 
 
 def run_replay(

@@ -20,10 +20,10 @@ class PromptCost:
     """Where pulling from `source` is sooner than computing."""
     first_token_s: Floats
     """Queue, pull and prefill: until the first token."""
+    work_s: Floats
+    """Of that, the computing: for so long nobody else is computed there."""
     delay_s: Floats
-    """Seconds by which each sequence running there would be slowed."""
-    mixed_step_s: Floats
-    """A step with a full chunk of prompt."""
+    """Seconds for which each sequence running there would pause."""
 
 
 def prompt_cost(ask: JointAsk, view: ClusterView, tie_s: Floats) -> PromptCost:
@@ -42,7 +42,8 @@ def prompt_cost(ask: JointAsk, view: ClusterView, tie_s: Floats) -> PromptCost:
     pulls = (pull < compute) & (best > held)
     steps = np.where(pulls, pulled_steps, alone_steps)
     delay_s = steps * np.maximum(chunk_s - plain_s, 0.0)
-    return PromptCost(source, pulls, np.where(pulls, pull, compute), delay_s, chunk_s)
+    work_s = np.where(pulls, pulled_s, alone_s)
+    return PromptCost(source, pulls, np.where(pulls, pull, compute), work_s, delay_s)
 
 
 def _prefill(ask: JointAsk, view: ClusterView, held: Floats, chunk_s: Floats) -> tuple[Floats, Floats]:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from protocol.errors import InvalidRequest
-from replay.trace import TraceRequest, read_trace, scaled
+from replay.trace import TraceRequest, scaled
+from replay.trace_file import read_trace
 
 LINES = """{"timestamp": 2000, "input_length": 600, "output_length": 5, "hash_ids": [0, 2]}
 {"timestamp": 0, "input_length": 512, "output_length": 7, "hash_ids": [0]}
