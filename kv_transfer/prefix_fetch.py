@@ -46,8 +46,10 @@ class PrefixFetches:
     def begin(self, sequence: Sequence, prefix: Prefix | None, room: int, left_s: float, now: float) -> bool:
         """Asks the source for what is not here; False if there is nothing to ask for, or no place for it.
         `room`: blocks that may be held for it; `left_s`: seconds that the request has."""
-        if prefix is None or self._sink.has(prefix.transfer) or self._sink.is_me(prefix.source):
+        if prefix is None or self._sink.is_me(prefix.source):
             return False
+        if prefix.transfer in self._open or self._sink.has(prefix.transfer):
+            return False  # ids are drawn at random, so only confusion leads here
         pool, hashes = self._engine.pool, sequence.findable[: max(0, prefix.blocks)]
         hits = pool.match(hashes)
         room = min(room, pool.room(hits) - len(self._engine.running))
@@ -77,6 +79,8 @@ class PrefixFetches:
                 continue
             if end.error is None:
                 self._keep(fetch, end.end_block)
+            else:
+                self._sink.cancel(end.transfer, now)  # should the id be in use again
             admitted.append(self._admit(fetch))
         for fetch in [fetch for fetch in self._open.values() if fetch.deadline <= now]:
             self._sink.cancel(fetch.transfer, now)

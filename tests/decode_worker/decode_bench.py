@@ -15,6 +15,7 @@ from protocol.messages import (
     Cancel,
     Compute,
     Failed,
+    Fetch,
     Frame,
     Join,
     Prefix,
@@ -32,7 +33,7 @@ from tests.kv_transfer.hand_transport import HandTransport
 
 ME = WorkerIdentity(WorkerId("decode-0"), Incarnation("d1"))
 SOURCE = WorkerIdentity(WorkerId("prefill-0"), Incarnation("p1"))
-GATEWAY, OTHER_GATEWAY = PeerId(1), PeerId(2)
+GATEWAY, OTHER_GATEWAY, READER_LINK = PeerId(1), PeerId(2), PeerId(5)
 LIMITS = Limits()
 PROMPT = tuple(range(10))
 """Two full blocks of four tokens, and a part of a third."""
@@ -121,17 +122,36 @@ class DecodeBench:
 
     def serve(self, told: Assignment, name: str = "t", now: float = 0.0) -> tuple[BlockId, ...]:
         """The source computes the prompt and publishes all of it."""
+        return self.publish(list(told.tokens), name, now)
+
+    def publish(self, tokens: list[int], name: str, now: float) -> tuple[BlockId, ...]:
+        """The source publishes the KV of these tokens."""
         arena = self.remote.runner.arena
         facts = SourceFacts(SOURCE, b"agent", 4096, arena.block_bytes, arena.num_blocks, 8192)
         owner = Owner.pinned(transfer(name))
-        count = -(-len(told.tokens) // self.remote.block_size)
+        count = -(-len(tokens) // self.remote.block_size)
         blocks = tuple(self.remote.pool.take(owner, (), count))
-        write_cells(self.remote, list(told.tokens), blocks)
+        write_cells(self.remote, tokens, blocks)
         generations = tuple(self.remote.pool.generation(block) for block in blocks)
         self.hear(Attached(transfer(name), facts, 10.0), self.link, now)
         self.hear(Published(transfer(name), 0, blocks, generations, True), self.link, now)
         self.remote.pool.give_back(owner)
         return blocks
+
+    def fetch(
+        self, name: str, prompt: tuple[int, ...], first: int = 0, peer: PeerId = READER_LINK, now: float = 0.0
+    ) -> None:
+        """A reader asks for what is cached of a prompt."""
+        hashes = tuple(self.engine.sequence(job("hashes", prompt), 1).hashes[first:])
+        self.hear(Fetch(transfer(name), SOURCE, "model", first, hashes), peer, now)
+
+    def serve_prefix(self, name: str, blocks: int, now: float = 0.0) -> None:
+        """The source has so many blocks of a prompt whose prefix is being fetched, or all."""
+        fetch = self.role._fetches._open.get(transfer(name))
+        slot = self.sink._slots.get(transfer(name))
+        if fetch is not None and slot is not None and slot.partial:
+            tokens = fetch.sequence.tokens[: min(blocks, len(slot.blocks)) * self.remote.block_size]
+            self.publish(tokens, name, now)
 
     def arrive(self, told: Assignment, name: str = "t", now: float = 0.0) -> None:
         """All KV comes and is verified."""

@@ -10,7 +10,7 @@ from prefill_worker.role import PrefillRole
 from protocol.ids import AttemptKey, Incarnation, RequestId, TransferId, WorkerId, WorkerIdentity
 from protocol.limits import Limits
 from protocol.mail import Inbound, Outbound, PeerId
-from protocol.messages import Attach, Frame, Prefill, Prefix, Published, Release, Renew, SourceFacts
+from protocol.messages import Attach, Fetch, Frame, Prefill, Prefix, Published, Release, Renew, SourceFacts
 from protocol.request import Assignment
 from tests.engine.modelled import POLICY, assignment, modelled_engine
 from tests.kv_transfer.hand_transport import HandTransport
@@ -96,6 +96,20 @@ class PrefillBench:
     ) -> None:
         """A reader's question."""
         self.hear(Attach(transfer(name), reader, model, first), peer, now)
+
+    def fetch(
+        self,
+        name: str = "f",
+        prompt: tuple[int, ...] = PROMPT,
+        peer: PeerId = LINK,
+        reader: WorkerIdentity = READER,
+        first: int = 0,
+        now: float = 0.0,
+        model: str = "model",
+    ) -> None:
+        """A reader asks for what is cached of a prompt."""
+        hashes = tuple(self.engine.sequence(job("hashes", prompt), 1).hashes[first:])
+        self.hear(Fetch(transfer(name), reader, model, first, hashes), peer, now)
 
     def release(self, name: str = "t", peer: PeerId = LINK, now: float = 0.0) -> None:
         """A reader is done."""
