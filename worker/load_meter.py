@@ -15,8 +15,8 @@ from worker.role_load import RoleLoad
 RATE_WEIGHT = 0.2
 RATE_MIN_TOKENS = 16
 """Steps with fewer prompt tokens say nothing about prefill speed."""
-MAX_SAMPLES = 16
-"""Steps of which one report tells: the last ones."""
+MAX_SAMPLES = 8
+"""Steps of each kind of which one report tells: the last ones. Prompts are rare among decode steps."""
 
 
 class LoadMeter:
@@ -27,13 +27,15 @@ class LoadMeter:
         self._roles = tuple(roles)
         self._steps = 0
         self._tokens_per_s = 0.0
-        self._recent: deque[tuple[Step, float]] = deque(maxlen=MAX_SAMPLES)
-        """Finished steps with their seconds."""
+        self._prompts: deque[StepSample] = deque(maxlen=MAX_SAMPLES)
+        """Finished steps that computed some of a prompt."""
+        self._others: deque[StepSample] = deque(maxlen=MAX_SAMPLES)
 
     def measure(self, step: Step, seconds: float) -> None:
         """A step is over."""
         self._steps += 1
-        self._recent.append((step, seconds))
+        sample = _sample(step, seconds)
+        (self._prompts if sample.prompt else self._others).append(sample)
         tokens = sum(len(piece.tokens) for piece in step.slices if len(piece.tokens) > 1)
         if tokens >= RATE_MIN_TOKENS and seconds > 0:
             rate = tokens / seconds
@@ -60,10 +62,11 @@ class LoadMeter:
             reserved=sum(load.reserved for load in loads),
             step_tokens=engine.prompt_budget(),
             kv_tokens=sum(s.computed for s in running),
-            step_samples=tuple(_sample(step, seconds) for step, seconds in self._recent),
+            step_samples=(*self._prompts, *self._others),
             pull_samples=tuple(pull for load in loads for pull in load.pulls),
         )
-        self._recent.clear()
+        self._prompts.clear()
+        self._others.clear()
         return report, _own(loads)
 
 

@@ -56,7 +56,20 @@ def test_what_decode_generated_is_pulled_by_a_prefill_worker() -> None:
         (Phase.PREFILL_QUEUE, 3.0),
         (Phase.PREFILL, 0.0),
     ]
-    assert scene.reader.role.load().pulls == (PullSample(scene.who, CACHED * 4, 0.0),)
+
+
+def test_how_long_a_pull_took_is_told_once() -> None:
+    """From the first post to the verification; but not of the first pull, which waits for a connection."""
+    scene = begun()
+    scene.pull()
+    assert scene.reader.role.load().pulls == ()
+    other = job("three", tuple(range(50, 60)), 8)
+    scene.cache(other)
+    scene.ask(job("four", second_turn(other), 6), name="q")
+    scene.carry()
+    scene.reader.role.before_plan(1.0)
+    scene.pull(1.5)
+    assert scene.reader.role.load().pulls == (PullSample(scene.who, CACHED * 4, 0.5),)
     assert scene.reader.role.load().pulls == ()
 
 
