@@ -17,7 +17,6 @@ class PullRates:
         self._rates: npt.NDArray[np.float64] = np.full((workers, workers), np.nan)
         self._mean = PRIOR_TOKENS_PER_S
         self._seen = 0
-        self._counts: dict[tuple[int, int], int] = {}
 
     def grow(self, workers: int) -> None:
         """Makes room for more workers."""
@@ -28,18 +27,14 @@ class PullRates:
     def forget(self, worker: int) -> None:
         """Another worker takes this place."""
         self._rates[worker, :] = self._rates[:, worker] = np.nan
-        self._counts = {pair: count for pair, count in self._counts.items() if worker not in pair}
 
     def observe(self, reader: int, source: int, tokens: int, seconds: float) -> None:
         """One finished pull of `tokens` tokens; empty ones teach nothing."""
         if tokens <= 0 or seconds <= 0.0:
             return
         rate = tokens / seconds
-        pair = (reader, source)
-        self._counts[pair] = count = self._counts.get(pair, 0) + 1
-        weight = 1.0 if count <= 2 else WEIGHT  # the first pull of a pair has also paid for their meeting
-        known = float(self._rates[pair]) if count > 1 else rate
-        self._rates[pair] = known + weight * (rate - known)
+        known = float(self._rates[reader, source])
+        self._rates[reader, source] = rate if np.isnan(known) else known + WEIGHT * (rate - known)
         self._seen += 1
         self._mean += max(WEIGHT, 1.0 / self._seen) * (rate - self._mean)
 
