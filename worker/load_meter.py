@@ -27,23 +27,23 @@ class LoadMeter:
         self._roles = tuple(roles)
         self._steps = 0
         self._tokens_per_s = 0.0
-        self._prompts: deque[StepSample] = deque(maxlen=MAX_SAMPLES)
-        """Finished steps that computed some of a prompt."""
-        self._others: deque[StepSample] = deque(maxlen=MAX_SAMPLES)
+        self._prompts: deque[tuple[Step, float]] = deque(maxlen=MAX_SAMPLES)
+        """Finished steps that computed some of a prompt, with their seconds."""
+        self._others: deque[tuple[Step, float]] = deque(maxlen=MAX_SAMPLES)
 
     def measure(self, step: Step, seconds: float) -> None:
         """A step is over."""
         self._steps += 1
-        sample = _sample(step, seconds)
-        (self._prompts if sample.prompt else self._others).append(sample)
         tokens = sum(len(piece.tokens) for piece in step.slices if len(piece.tokens) > 1)
+        (self._prompts if tokens else self._others).append((step, seconds))
         if tokens >= RATE_MIN_TOKENS and seconds > 0:
             rate = tokens / seconds
             known = self._tokens_per_s or rate
             self._tokens_per_s = known + RATE_WEIGHT * (rate - known)
 
-    def read(self, begun_s: float) -> tuple[LoadReport, dict[PeerId, OwnLoad]]:
-        """What this worker has to do now, and each gateway's part of it. Samples are handed out once."""
+    def read(self, begun_s: float, samples: bool = True) -> tuple[LoadReport, dict[PeerId, OwnLoad]]:
+        """What this worker has to do now, and each gateway's part of it. Samples of steps are handed out
+        once, and only if they are wanted: they cost more than all the rest."""
         engine, loads = self._engine, [role.load() for role in self._roles]
         running = engine.running
         tokens = [s.uncomputed for s in (*running, *engine.waiting)]
@@ -62,12 +62,17 @@ class LoadMeter:
             reserved=sum(load.reserved for load in loads),
             step_tokens=engine.prompt_budget(),
             kv_tokens=sum(s.computed for s in running),
-            step_samples=(*self._prompts, *self._others),
+            step_samples=self._samples() if samples else (),
             pull_samples=tuple(pull for load in loads for pull in load.pulls),
         )
+        return report, _own(loads)
+
+    def _samples(self) -> tuple[StepSample, ...]:
+        recent = (*self._prompts, *self._others)
+        samples = tuple(_sample(step, seconds) for step, seconds in recent)
         self._prompts.clear()
         self._others.clear()
-        return report, _own(loads)
+        return samples
 
 
 def _own(loads: Seq[RoleLoad]) -> dict[PeerId, OwnLoad]:
