@@ -218,11 +218,15 @@ class FakeWorker:
                 self.link.say(Failed(assignment.key, self.fails[kind], "failed"))
                 break
             if position != self.skips:
-                self.link.say(StepReport((self._delta(assignment, position, position == start),)))
+                self.link.say(
+                    StepReport((self._delta(assignment, position, kind if position == start else None),))
+                )
         del self.held[assignment.key]
 
-    def _delta(self, assignment: Assignment, position: int, first: bool) -> TokenDelta:
+    def _delta(self, assignment: Assignment, position: int, kind: type[Frame] | None) -> TokenDelta:
+        """`kind`: of the command that this is the first answer to."""
         last = position == assignment.request.max_tokens - 1
-        stamps = (Stamp(Phase.PREFILL, ANSWER_S),) if first else ()
+        phase = Phase.TRANSFER if kind is Join else Phase.PREFILL
+        stamps = (Stamp(phase, ANSWER_S),) if kind is not None else ()
         finish = FinishReason.LENGTH if last else None
         return TokenDelta(assignment.key, position, (token_at(position),), finish=finish, stamps=stamps)
