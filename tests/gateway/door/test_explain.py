@@ -99,7 +99,7 @@ async def test_an_open_request_is_explained_as_it_stands() -> None:
         asking = asyncio.create_task(
             client.post(CHAT, json=chat_body(max_tokens=8), headers={"x-request-id": "open"})
         )
-        await until(lambda: found.calls.find("open") is not None)
+        await until(lambda: found.calls.find("default", "open") is not None)
         await asyncio.sleep(0.05)
         body = await explained(client, "open")
         assert body["ended"] is False
@@ -130,7 +130,7 @@ async def test_the_memory_is_bounded() -> None:
     """The oldest are forgotten, by all of their names."""
     async with scene(*workers()) as made, door_before(made) as (found, client):
         await client.post(CHAT, json=chat_body(max_tokens=1), headers={"x-request-id": "oldest"})
-        note = found.calls.find("oldest")
+        note = found.calls.find("default", "oldest")
         assert note is not None
         for number in range(MAX_ENDED):
             other = replace(note, id=f"x{number}", request_id=f"y{number}")
@@ -138,4 +138,4 @@ async def test_the_memory_is_bounded() -> None:
             found.calls.end(other, 0.0)
         for name in ("oldest", note.id, f"chatcmpl-{note.id}"):
             assert (await client.get(f"/v1/requests/{name}/explain")).status_code == 404
-        assert found.calls.find("y0") is not None
+        assert found.calls.find("default", "y0") is not None
