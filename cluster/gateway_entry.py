@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 import time
 import uuid
@@ -10,7 +11,7 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 
 from cluster.model_sizes import read_sizes
-from cluster.spec import Spec
+from cluster.spec import SloSpec, Spec
 from gateway.door.call_log import CallLog
 from gateway.door.door_parts import DoorParts
 from gateway.door.http_door import HttpDoor, http_app
@@ -63,7 +64,7 @@ async def build_gateway(spec: Spec, directory: Directory) -> GatewayApp:
     own = Hello(WIRE_VERSION, "gateway", f"gateway-{uuid.uuid4().hex[:8]}", uuid.uuid4().hex)
     outlook = Outlook(IndexLimits())
     fleet = Fleet(directory, TcpDialer(own, clock, limits), clock, limits, outlook)
-    router = JointRouter(outlook, Slo(), limits.max_reserved_wait_s)
+    router = JointRouter(outlook, promised(spec.slo), limits.max_reserved_wait_s)
     executor = ThreadExecutor(clock, TEXT_THREADS, TEXT_QUEUE)
     async with clock.deadline(FIRST_WORKER_S):
         worker = await _first_decoder(directory, clock, limits.peer_deadline_s)
@@ -91,6 +92,11 @@ async def build_gateway(spec: Spec, directory: Directory) -> GatewayApp:
     )
     await fleet.start()
     return GatewayApp(http_app(parts), fleet, executor)
+
+
+def promised(slo: SloSpec) -> Slo:
+    """The spec's promises in seconds."""
+    return Slo(slo.ttft_ms / 1000 or math.inf, slo.itl_ms / 1000 or math.inf)
 
 
 def _new_transfer() -> TransferId:

@@ -96,6 +96,16 @@ class MockSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class SloSpec:
+    """What is promised to every request: plans that keep it go before others. 0 promises nothing."""
+
+    ttft_ms: Annotated[
+        int, Meta(ge=0, le=3_600_000, description="ms from arrival to the first token", examples=[2000])
+    ] = 0
+    itl_ms: Annotated[int, Meta(ge=0, le=60_000, description="ms between two tokens", examples=[50])] = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Spec:
     """A cluster."""
 
@@ -141,6 +151,7 @@ class Spec:
     ] = "ray"
     limits: Limits = DEFAULT_LIMITS
     scheduling: SchedulingSpec = SchedulingSpec()
+    slo: SloSpec = SloSpec()
 
     @property
     def name(self) -> str:

@@ -9,6 +9,7 @@ from gateway.attempt_note import AttemptNote
 from gateway.fair_order import Place
 from gateway.generator import TokenEvent
 from gateway.phase_clock import PhaseClock
+from protocol.errors import BatonError
 from protocol.ids import WorkerIdentity
 from protocol.messages import TokenDelta
 from protocol.request import Request
@@ -67,6 +68,11 @@ class Journey:
         `reserved_at`."""
         self.phases.placed(plan_s, tried_at, reserved_at)
         self.placed_at = reserved_at
+
+    def lost(self, error: BatonError, failed_at: WorkerIdentity | None) -> None:
+        """The last attempt came to nothing."""
+        if self.notes:
+            self.notes[-1].loss, self.notes[-1].failed_at = error, failed_at
 
     def accept(self, delta: TokenDelta, now: float) -> TokenEvent:
         """The delta becomes part of the answer. From here on it counts as sent."""

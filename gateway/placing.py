@@ -126,7 +126,7 @@ class Placing:
                 await run.place()
                 note.placed = True
             except (Busy, WorkerLeaving) as full:
-                note.loss, note.failed_at = full, run.failed_at
+                journey.lost(full, run.failed_at)
                 run.end()
                 self._refused(run.failed_at, plan.tokens)
                 refused.append(run.failed_at)

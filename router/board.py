@@ -17,6 +17,8 @@ from router.step_model import StepModel
 
 PLACES = 16
 """At first; doubled when they are taken."""
+SAMPLES = 512
+"""Steps that are learnt from while each worker reports once."""
 OUTPUT_PRIOR = 256.0
 """Tokens of an answer, until one has ended."""
 OUTPUT_WEIGHT = 0.01
@@ -37,7 +39,7 @@ class Board:
         self._desks: list[Desk | None] = [None] * PLACES
         self._places: dict[WorkerIdentity, int] = {}
         self._free = list(range(PLACES))
-        self._answers = 0
+        self._answers = self._reports = 0
 
     def __len__(self) -> int:
         return len(self._places)
@@ -76,7 +78,10 @@ class Board:
         place = self._places.get(identity)
         if place is None:
             return
-        for step in load.step_samples:
+        samples = load.step_samples
+        stride = max(1, len(samples) * len(self) // SAMPLES)
+        self._reports += 1
+        for step in samples[self._reports % stride :: stride]:
             self.steps.observe(place, step.prompt, step.context, step.decodes, step.kv_tokens, step.seconds)
         for pull in load.pull_samples:
             source = self._places.get(pull.source)

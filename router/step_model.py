@@ -16,6 +16,8 @@ PRIOR_STEP_S = 0.01
 PRIOR_SEQUENCE_S = 2e-4
 FIRST_BATCH, BATCH = 4, 32
 """Measurements before the first fit, and between two later ones; doubled in between."""
+WORKERS_PER_SAMPLE = 8
+"""Of many workers more measurements are waited for, or fits would take all the time there is."""
 KEEP = 0.97
 """Of older evidence at each fit: about a thousand steps count."""
 ANCHOR = 1e-4
@@ -63,7 +65,7 @@ class StepModel:
         """One finished step: prompt tokens, tokens cached before them, sequences and their KV tokens."""
         self._fresh.append((worker, prompt, context, decodes, kv, seconds))
         if len(self._fresh) >= self._batch:
-            self._batch = min(2 * self._batch, BATCH)
+            self._batch = min(2 * self._batch, max(BATCH, len(self._speed) // WORKERS_PER_SAMPLE))
             self._fit()
 
     def predict(self, prompt: Floats, context: Floats | float, decodes: Floats, kv: Floats) -> Floats:

@@ -31,13 +31,14 @@ class CallLog:
 
     def __init__(self) -> None:
         self._notes: dict[str, CallNote] = {}
-        self._named: dict[str, CallNote] = {}
+        self._named: dict[tuple[str, str], CallNote] = {}
+        """By tenant and x-request-id."""
         self._ended: dict[str, None] = {}
 
     def begin(self, note: CallNote) -> None:
         """A call is about to be answered."""
         self._notes[note.id] = note
-        self._named[note.request_id] = note
+        self._named[note.tenant, note.request_id] = note
 
     def end(self, note: CallNote, now: float) -> None:
         """It is over."""
@@ -47,10 +48,12 @@ class CallLog:
             oldest = next(iter(self._ended))
             del self._ended[oldest]
             gone = self._notes.pop(oldest)
-            if self._named.get(gone.request_id) is gone:
-                del self._named[gone.request_id]
+            if self._named.get((gone.tenant, gone.request_id)) is gone:
+                del self._named[gone.tenant, gone.request_id]
 
-    def find(self, name: str) -> CallNote | None:
-        """By the answer's id, with or without its prefix, or by the x-request-id."""
-        plain = name.removeprefix("chatcmpl-").removeprefix("cmpl-")
-        return self._notes.get(plain) or self._named.get(name)
+    def find(self, tenant: str, name: str) -> CallNote | None:
+        """A call of this tenant: by the answer's id, with or without its prefix, or by the x-request-id."""
+        note = self._notes.get(name.removeprefix("chatcmpl-").removeprefix("cmpl-"))
+        if note is not None and note.tenant == tenant:
+            return note
+        return self._named.get((tenant, name))

@@ -24,8 +24,8 @@ class ExplainEndpoint:
         """Answers one call. Raises UnknownRequest."""
         parts = self._parts
         name = exchange.path.removeprefix(REQUEST_PREFIX).removesuffix(EXPLAIN_SUFFIX)
-        note = parts.calls.find(name)
-        if note is None or note.tenant != parts.tenant.name:
+        note = parts.calls.find(parts.tenant.name, name)
+        if note is None:
             raise UnknownRequest(
                 f"this gateway knows no request {name[:128]!r}: it remembers those that are open and the "
                 f"last {MAX_ENDED}. Ask the gateway that answered it, with the id of the answer or its "

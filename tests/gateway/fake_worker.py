@@ -8,7 +8,7 @@ from collections.abc import Coroutine
 from protocol.clock import LoopClock
 from protocol.errors import LinkClosed
 from protocol.ids import AttemptKey, Incarnation, WorkerId, WorkerIdentity
-from protocol.kv_events import Cleared, KvEvents
+from protocol.kv_events import Cleared, KvEvent, KvEvents
 from protocol.load_report import LoadReport, OwnLoad
 from protocol.messages import (
     WIRE_VERSION,
@@ -117,6 +117,8 @@ class FakeWorker:
         """Position of a token that is left out."""
         self.frozen = False
         """Its links live and it says nothing by itself."""
+        self.kv_sequence = 0
+        """Number of its next frame of KV events."""
         self.load = load_of()
         self.own = NOTHING
         """What it says of the load of whoever is told."""
@@ -133,7 +135,8 @@ class FakeWorker:
         self.links.append(FakeLink(self))
         if not self.frozen:
             self.link.say(StepReport((), self.load, self.own))
-            self.link.say(KvEvents(self.identity, 0, (Cleared(),)))
+            self.kv_sequence = 0
+            self.say_kv(Cleared())
         self._life = asyncio.get_running_loop().create_task(self._live(self.link))
         return self.link
 
@@ -151,6 +154,11 @@ class FakeWorker:
         """Tells the gateway how it is, now and with each sign of life."""
         self.load, self.own = load, own
         self.link.say(StepReport((), load, own))
+
+    def say_kv(self, *events: KvEvent) -> None:
+        """Tells the gateway what changed in its cache."""
+        self.link.say(KvEvents(self.identity, self.kv_sequence, events))
+        self.kv_sequence += 1
 
     def freeze(self) -> None:
         """The engine computes nothing more of what it holds; its links live."""
@@ -210,11 +218,15 @@ class FakeWorker:
                 self.link.say(Failed(assignment.key, self.fails[kind], "failed"))
                 break
             if position != self.skips:
-                self.link.say(StepReport((self._delta(assignment, position, position == start),)))
+                self.link.say(
+                    StepReport((self._delta(assignment, position, kind if position == start else None),))
+                )
         del self.held[assignment.key]
 
-    def _delta(self, assignment: Assignment, position: int, first: bool) -> TokenDelta:
+    def _delta(self, assignment: Assignment, position: int, kind: type[Frame] | None) -> TokenDelta:
+        """`kind`: of the command that this is the first answer to."""
         last = position == assignment.request.max_tokens - 1
-        stamps = (Stamp(Phase.PREFILL, ANSWER_S),) if first else ()
+        phase = Phase.TRANSFER if kind is Join else Phase.PREFILL
+        stamps = (Stamp(phase, ANSWER_S),) if kind is not None else ()
         finish = FinishReason.LENGTH if last else None
         return TokenDelta(assignment.key, position, (token_at(position),), finish=finish, stamps=stamps)

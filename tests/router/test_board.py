@@ -11,6 +11,7 @@ from router.board import PLACES, Board
 from tests.router.fleets import NOTHING, identity, load, record
 
 MANY = 5 * PLACES
+SLOWER = tuple(StepSample(100, 0.0, 0, 0, 0.7) for _ in range(16))
 STEPS = tuple(StepSample(100, 0.0, 0, 0, 0.5) for _ in range(16))
 
 
@@ -25,7 +26,8 @@ def test_places_grow_and_are_used_again() -> None:
     assert [board.columns.queued[place] for place in places] == list(range(MANY))
     for _ in range(40):
         board.learn(identity("d3"), replace(load(), step_samples=STEPS))
-    assert board.steps.speed[places[3] or 0] != 1.0
+        board.learn(identity("d4"), replace(load(), step_samples=SLOWER))
+    assert board.steps.speed[places[3] or 0] < board.steps.speed[places[4] or 0]
     board.leave(identity("d3"))
     board.leave(identity("d3"))
     assert len(board) == MANY - 1
