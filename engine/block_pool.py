@@ -30,7 +30,7 @@ class BlockPool:
         self._refs = [0] * self.total
         self._holds: dict[Owner, dict[BlockId, None]] = {}
         self._idle: OrderedDict[BlockId, None] = OrderedDict((BlockId(b), None) for b in range(self.total))
-        self._hash_of: dict[BlockId, BlockHash] = {}
+        self._hash_of: dict[int, BlockHash] = {}
         self._block_of: dict[BlockHash, BlockId] = {}
         self._counts = HoldCounts()
         self._cached = 0
@@ -55,7 +55,7 @@ class BlockPool:
 
     def findable(self, start: int, stop: int) -> list[BlockHash]:
         """Contents of the findable ones among the blocks numbered from `start` to below `stop`."""
-        contents = (self._hash_of.get(BlockId(block)) for block in range(start, min(stop, self.total)))
+        contents = map(self._hash_of.get, range(start, min(stop, self.total)))
         return [content for content in contents if content is not None]
 
     def room(self, hits: Seq[BlockId]) -> int:

@@ -43,6 +43,8 @@ class KvSink:
         self._links = SourceLinks()
         self._slots: dict[TransferId, Slot] = {}
         self._ends: list[TransferEnd] = []
+        self._used: set[PeerId] = set()
+        """Links over whose source a read has come: the first one also pays for the transport's connection."""
         self._renewed_at = 0.0
         self._counts = dict.fromkeys(
             (
@@ -113,6 +115,7 @@ class KvSink:
     def peer_lost(self, peer: PeerId, now: float) -> None:
         """A source's link is gone. What it has published can still be read; more will not come."""
         self._links.lost(peer)
+        self._used.discard(peer)
         for slot in [s for s in self._slots.values() if s.peer == peer]:
             if slot.state in (SlotState.HELLO, SlotState.READ) and not slot.complete:
                 self._fail(slot, WorkerLost("the source of the KV went away"), now)
@@ -239,8 +242,10 @@ class KvSink:
         self._counts["transferred_bytes"] += len(slot.read) * self._block_bytes
         self._links.send(slot.peer, Release(slot.transfer))
         pull = None
-        if slot.posted_at is not None:
+        if slot.posted_at is not None and slot.peer in self._used:
             pull = Pull(slot.address.identity, len(slot.read), now - slot.posted_at)
+        if slot.read:
+            self._used.add(slot.peer)
         self._ends.append(TransferEnd(slot.transfer, None, pull, slot.next_block))
         self._end(slot)
 

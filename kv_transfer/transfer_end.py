@@ -25,6 +25,7 @@ class TransferEnd:
     transfer: TransferId
     error: BatonError | None
     pull: Pull | None = None
-    """None without a read that was verified."""
+    """None without a read that was verified, and for the first from a source: that one waits for the
+    transport's connection as well."""
     end_block: int = 0
     """The blocks before this one are here, counted from the start of the prompt; 0 with an error."""

@@ -14,8 +14,8 @@ PRIOR_TOKEN_S = 1 / 2000.0
 """Assumed of a prompt token until a step was measured."""
 PRIOR_STEP_S = 0.01
 PRIOR_SEQUENCE_S = 2e-4
-BATCH = 32
-"""Measurements between two fits."""
+FIRST_BATCH, BATCH = 4, 32
+"""Measurements before the first fit, and between two later ones; doubled in between."""
 KEEP = 0.97
 """Of older evidence at each fit: about a thousand steps count."""
 ANCHOR = 1e-4
@@ -41,6 +41,7 @@ class StepModel:
         self._targets: Floats = np.zeros(TERMS)
         self._speed: Floats = np.ones(workers)
         self._fresh: list[tuple[int, float, float, float, float, float]] = []
+        self._batch = FIRST_BATCH
 
     @property
     def speed(self) -> Floats:
@@ -61,7 +62,8 @@ class StepModel:
     ) -> None:
         """One finished step: prompt tokens, tokens cached before them, sequences and their KV tokens."""
         self._fresh.append((worker, prompt, context, decodes, kv, seconds))
-        if len(self._fresh) >= BATCH:
+        if len(self._fresh) >= self._batch:
+            self._batch = min(2 * self._batch, BATCH)
             self._fit()
 
     def predict(self, prompt: Floats, context: Floats | float, decodes: Floats, kv: Floats) -> Floats:
@@ -94,7 +96,7 @@ class StepModel:
         self._targets = KEEP * self._targets + terms.sum(axis=0)
         anchor = ANCHOR * (np.diag(self._products) + 1.0)
         known = self._targets + anchor * self._weights
-        self._weights = np.linalg.solve(self._products + np.diag(anchor), known).astype(np.float64)
+        self._weights = _solved(self._products + np.diag(anchor), known)
         self._learn_speed(rows[:, 0].astype(np.int64), seconds, raw @ self._weights)
 
     def _learn_speed(self, workers: npt.NDArray[np.int64], seconds: Floats, predicted: Floats) -> None:
@@ -103,6 +105,20 @@ class StepModel:
         mean = np.bincount(workers, np.clip(ratio, 0.01, 100.0), len(self._speed)) / np.maximum(count, 1)
         weight = 1.0 - np.power(1.0 - SPEED_WEIGHT, count.astype(np.float64))
         self._speed += weight * (np.where(count > 0, mean, self._speed) - self._speed)
+
+
+def _solved(products: Floats, targets: Floats) -> Floats:
+    """The weights, none of them negative: nothing in a step takes less than no time. Terms that would be are
+    left out, and the rest is solved again."""
+    weights = np.zeros(TERMS)
+    kept = np.arange(TERMS)
+    while len(kept):
+        found = np.linalg.solve(products[np.ix_(kept, kept)], targets[kept])
+        if (found >= 0.0).all():
+            weights[kept] = found
+            break
+        kept = kept[found > 0.0]
+    return weights
 
 
 def _terms(prompt: Floats, context: Floats | float, decodes: Floats, kv: Floats) -> Floats:

@@ -15,8 +15,8 @@ from worker.role_load import RoleLoad
 RATE_WEIGHT = 0.2
 RATE_MIN_TOKENS = 16
 """Steps with fewer prompt tokens say nothing about prefill speed."""
-MAX_SAMPLES = 16
-"""Steps of which one report tells: the last ones."""
+MAX_SAMPLES = 8
+"""Steps of each kind of which one report tells: the last ones. Prompts are rare among decode steps."""
 
 
 class LoadMeter:
@@ -27,21 +27,23 @@ class LoadMeter:
         self._roles = tuple(roles)
         self._steps = 0
         self._tokens_per_s = 0.0
-        self._recent: deque[tuple[Step, float]] = deque(maxlen=MAX_SAMPLES)
-        """Finished steps with their seconds."""
+        self._prompts: deque[tuple[Step, float]] = deque(maxlen=MAX_SAMPLES)
+        """Finished steps that computed some of a prompt, and their seconds."""
+        self._others: deque[tuple[Step, float]] = deque(maxlen=MAX_SAMPLES)
 
     def measure(self, step: Step, seconds: float) -> None:
         """A step is over."""
         self._steps += 1
-        self._recent.append((step, seconds))
         tokens = sum(len(piece.tokens) for piece in step.slices if len(piece.tokens) > 1)
+        (self._prompts if tokens else self._others).append((step, seconds))
         if tokens >= RATE_MIN_TOKENS and seconds > 0:
             rate = tokens / seconds
             known = self._tokens_per_s or rate
             self._tokens_per_s = known + RATE_WEIGHT * (rate - known)
 
-    def read(self, begun_s: float) -> tuple[LoadReport, dict[PeerId, OwnLoad]]:
-        """What this worker has to do now, and each gateway's part of it. Samples are handed out once."""
+    def read(self, begun_s: float, samples: bool = True) -> tuple[LoadReport, dict[PeerId, OwnLoad]]:
+        """What this worker has to do now, and each gateway's part of it. Samples of steps are handed out
+        once, and only if they are wanted: they cost more than all the rest."""
         engine, loads = self._engine, [role.load() for role in self._roles]
         running = engine.running
         tokens = [s.uncomputed for s in (*running, *engine.waiting)]
@@ -60,11 +62,16 @@ class LoadMeter:
             reserved=sum(load.reserved for load in loads),
             step_tokens=engine.prompt_budget(),
             kv_tokens=sum(s.computed for s in running),
-            step_samples=tuple(_sample(step, seconds) for step, seconds in self._recent),
+            step_samples=self._samples() if samples else (),
             pull_samples=tuple(pull for load in loads for pull in load.pulls),
         )
-        self._recent.clear()
         return report, _own(loads)
+
+    def _samples(self) -> tuple[StepSample, ...]:
+        samples = tuple(_sample(step, seconds) for step, seconds in (*self._prompts, *self._others))
+        self._prompts.clear()
+        self._others.clear()
+        return samples
 
 
 def _own(loads: Seq[RoleLoad]) -> dict[PeerId, OwnLoad]:

@@ -16,7 +16,7 @@ from worker.load_meter import LoadMeter
 from worker.role import Role
 
 MIN_REPORT_GAP_S = 0.05
-SOON_GAP_S = 0.005
+SOON_GAP_S = 0.01
 """Other gateways see within this time that an attempt came or went."""
 
 
@@ -32,6 +32,7 @@ class Reporter:
         self._teller = KvTeller(engine.pool, identity)
         self._gateways: dict[PeerId, None] = {}
         self._at = float("-inf")
+        self._sampled_at = float("-inf")
         self._gap_s = every_s
         """From the last report to the next."""
         self._turnover = 0
@@ -80,6 +81,8 @@ class Reporter:
     def _reports(self, now: float, begun_s: float) -> list[Outbound]:
         self._at = now
         self._gap_s = self._every_s
-        load, own = self._meter.read(begun_s)
+        samples = now - self._sampled_at >= MIN_REPORT_GAP_S
+        self._sampled_at = now if samples else self._sampled_at
+        load, own = self._meter.read(begun_s, samples)
         nothing = OwnLoad(0, 0)
         return [Outbound(peer, StepReport((), load, own.get(peer, nothing))) for peer in self._gateways]

@@ -37,6 +37,7 @@ class LocalCluster:
 
     gateway: Gateway
     fleet: Fleet
+    router: JointRouter
 
     def counter(self, name: str) -> int:
         """A workers' count, added up."""
@@ -83,8 +84,11 @@ def tiny_spec(model: Path, prefills: int, decodes: int, dtype: str = "fp32") -> 
 
 
 @asynccontextmanager
-async def local_cluster(spec: Spec) -> AsyncIterator[LocalCluster]:
-    """Starts all workers at once, then the gateway; stops them afterwards."""
+async def local_cluster(
+    spec: Spec, kind: type[JointRouter] = JointRouter, *, local: bool = True
+) -> AsyncIterator[LocalCluster]:
+    """Starts all workers at once, then the gateway with a router of this kind; stops them afterwards.
+    `local`: decode workers compute prompts where that is sooner."""
     clock = LoopClock()
     directory = MemoryDirectory(clock)
     prefills, decodes = spec.pools.prefill.replicas, spec.pools.decode.replicas
@@ -103,9 +107,9 @@ async def local_cluster(spec: Spec) -> AsyncIterator[LocalCluster]:
         async with asyncio.timeout(START_S):
             while len(fleet.links()) < len(places):
                 await asyncio.sleep(0.05)
-        router = JointRouter(outlook, Slo(), spec.limits.max_reserved_wait_s)
+        router = kind(outlook, Slo(), spec.limits.max_reserved_wait_s, local=local)
         new_transfer = _new_transfer
-        yield LocalCluster(Gateway(fleet, router, clock, spec.limits, new_transfer), fleet)
+        yield LocalCluster(Gateway(fleet, router, clock, spec.limits, new_transfer), fleet, router)
 
 
 def _new_transfer() -> TransferId:

@@ -60,6 +60,14 @@ class PrefixScene:
         self.source.engine.pool.give_back(self._earlier())
         self.source.role.take_outbox()
 
+    def know(self, told: Assignment) -> None:
+        """The reader has computed a prompt itself."""
+        assert isinstance(self.reader, PrefillBench)
+        self.reader.prefill(told, str(told.request.id))
+        while self.reader.turn():
+            pass
+        self.reader.role.take_outbox()
+
     def ask(self, told: Assignment, blocks: int = 100, now: float = 0.0, name: str = "p") -> None:
         """The gateway believes that the source holds so many blocks of this prompt."""
         prefix = Prefix(transfer(name), WorkerAddress(self.who, "127.0.0.1", 1), blocks)

@@ -56,7 +56,20 @@ def test_what_decode_generated_is_pulled_by_a_prefill_worker() -> None:
         (Phase.PREFILL_QUEUE, 3.0),
         (Phase.PREFILL, 0.0),
     ]
-    assert scene.reader.role.load().pulls == (PullSample(scene.who, CACHED * 4, 0.0),)
+
+
+def test_how_long_a_pull_took_is_told_once() -> None:
+    """From the first post to the verification; but not of the first pull, which waits for a connection."""
+    scene = begun()
+    scene.pull()
+    assert scene.reader.role.load().pulls == ()
+    other = job("three", tuple(range(50, 60)), 8)
+    scene.cache(other)
+    scene.ask(job("four", second_turn(other), 6), name="q")
+    scene.carry()
+    scene.reader.role.before_plan(1.0)
+    scene.pull(1.5)
+    assert scene.reader.role.load().pulls == (PullSample(scene.who, CACHED * 4, 0.5),)
     assert scene.reader.role.load().pulls == ()
 
 
@@ -75,9 +88,7 @@ def test_what_prefill_computed_is_pulled_by_a_decode_worker() -> None:
 def test_only_what_is_missing_is_pulled() -> None:
     """The reader holds a part itself: it asks from there on, and that part stays meanwhile."""
     scene = begun()
-    scene.reader.prefill(job("own", (*FIRST[:8], 9), 2), "own")
-    scene.reader.turn()
-    scene.reader.role.take_outbox()
+    scene.know(job("own", (*FIRST[:8], 9), 2))
     scene.ask(job("three", TURN_TWO.tokens, 6), name="q")
     scene.carry()
     fetch = scene.fetches[-1]
@@ -95,9 +106,7 @@ def test_nothing_is_asked_for_where_that_would_not_help(case: str) -> None:
     scene.cache(TURN_ONE)
     told, blocks = TURN_TWO, 100
     if case == "held here":
-        scene.reader.prefill(job("own", TURN_TWO.tokens, 2), "own")
-        scene.reader.turn()
-        scene.reader.role.take_outbox()
+        scene.know(job("own", TURN_TWO.tokens, 2))
     elif case == "nothing believed":
         blocks = -1
     elif case == "no room":
@@ -227,9 +236,7 @@ def test_pulled_blocks_are_used_even_if_the_pool_is_full() -> None:
     scene = PrefixScene(reader_blocks=12)
     scene.cache(TURN_ONE)
     for number in range(3):
-        scene.reader.prefill(job(f"x{number}", tuple(range(50 * number, 50 * number + 16)), 1), f"x{number}")
-        scene.reader.turn()
-        scene.reader.role.take_outbox()
+        scene.know(job(f"x{number}", tuple(range(50 * number, 50 * number + 16)), 1))
     scene.ask(TURN_TWO)
     scene.pull()
     scene.work()

@@ -6,6 +6,7 @@ import pytest
 
 from engine.owner import Owner, OwnerKind
 from protocol.errors import WorkerLeaving
+from protocol.ids import BlockId
 from protocol.mail import Inbound, Outbound
 from protocol.messages import Attached, Fetch, Frame, Published, Refused, Withdrawn
 from tests.prefill_worker.prefill_bench import (
@@ -110,7 +111,7 @@ def test_a_pinned_block_is_not_evicted() -> None:
     told = answer(bench)
     bench.prefill(job("new", tuple(range(500, 548)), 5), "new")
     bench.turn()
-    assert tuple(map(bench.engine.pool.generation, told.blocks)) == told.generations
+    assert tuple(bench.engine.pool.generation(BlockId(one)) for one in told.blocks) == told.generations
     assert bench.engine.pool.held(OwnerKind.PINNED) == 8 + 12
 
 

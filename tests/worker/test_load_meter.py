@@ -81,9 +81,11 @@ def test_each_step_is_told_once_with_what_it_computed() -> None:
         StepSample(prompt=0, context=0.0, decodes=1, kv_tokens=8, seconds=0.25),
     )
     assert metered.load().step_samples == ()
+    metered.meter.measure(Step((piece(30, 0),)), 0.5)
     for _ in range(3 * MAX_SAMPLES):
         metered.meter.measure(Step((piece(1, 7),)), 0.25)
-    assert len(metered.load().step_samples) == MAX_SAMPLES
+    prompts = [sample.prompt for sample in metered.load().step_samples]
+    assert prompts == [30] + MAX_SAMPLES * [0], "a prompt is not crowded out by decode steps"
 
 
 def test_what_the_roles_say_is_added_up() -> None:
