@@ -86,16 +86,17 @@ class Placing:
                 return run
         while True:
             async with self.turnstile.turn(journey.place) as turn:
-                if not journey.sent:
-                    self.admission.check(journey.request, 0, self._left_s(journey))
-                rings, began = self._fleet.bell.rings, self._clock.now()
-                run = await self._try_plans(journey, turn.pass_on, last_resort=began >= patient_until)
-                if run is not None:
-                    self._got_place(journey, waited=True)
-                    return run
-                if not turn.over:
-                    await self._fleet.bell.heard(rings, self._limits.report_every_s)
-                    await self._clock.sleep(began + TRY_GAP_S - self._clock.now())
+                while not turn.over:
+                    if not journey.sent:
+                        self.admission.check(journey.request, 0, self._left_s(journey))
+                    rings, began = self._fleet.bell.rings, self._clock.now()
+                    run = await self._try_plans(journey, turn.pass_on, last_resort=began >= patient_until)
+                    if run is not None:
+                        self._got_place(journey, waited=True)
+                        return run
+                    if not turn.over:
+                        await self._fleet.bell.heard(rings, self._limits.report_every_s)
+                        await self._clock.sleep(began + TRY_GAP_S - self._clock.now())
 
     def _got_place(self, journey: Journey, *, waited: bool) -> None:
         self._order.passed(journey.place, journey.request.priority)
