@@ -57,6 +57,8 @@ class Placing:
         self._clock = clock
         self._limits = limits
         self._new_transfer = new_transfer
+        self._full = False
+        """The last answer was a refusal: until one is not, workers are asked one at a time."""
 
     async def place(self, journey: Journey) -> AttemptRun:
         """An attempt that its workers have admitted, within max_place_wait_s. Raises DeadlineExceeded,
@@ -74,24 +76,27 @@ class Placing:
 
     async def _wait(self, journey: Journey, patience_s: float) -> AttemptRun:
         """After `patience_s` seconds the last resort will do. Whoever cannot be answered in time any more
-        is refused when its turn comes."""
+        is refused when its turn comes. While there is room, a turn is over when workers have been asked:
+        their answers take as long as a step of theirs."""
         patient_until = self._clock.now() + patience_s
         if self.turnstile.is_free:
-            run = await self._try_plans(journey, last_resort=False)
+            run = await self._try_plans(journey, _nobody, last_resort=False)
             if run is not None:
                 self._got_place(journey, waited=False)
                 return run
-        async with self.turnstile.turn(journey.place):
-            while True:
-                if not journey.sent:
-                    self.admission.check(journey.request, 0, self._left_s(journey))
-                rings, began = self._fleet.bell.rings, self._clock.now()
-                run = await self._try_plans(journey, last_resort=began >= patient_until)
-                if run is not None:
-                    self._got_place(journey, waited=True)
-                    return run
-                await self._fleet.bell.heard(rings, self._limits.report_every_s)
-                await self._clock.sleep(began + TRY_GAP_S - self._clock.now())
+        while True:
+            async with self.turnstile.turn(journey.place) as turn:
+                while not turn.over:
+                    if not journey.sent:
+                        self.admission.check(journey.request, 0, self._left_s(journey))
+                    rings, began = self._fleet.bell.rings, self._clock.now()
+                    run = await self._try_plans(journey, turn.pass_on, last_resort=began >= patient_until)
+                    if run is not None:
+                        self._got_place(journey, waited=True)
+                        return run
+                    if not turn.over:
+                        await self._fleet.bell.heard(rings, self._limits.report_every_s)
+                        await self._clock.sleep(began + TRY_GAP_S - self._clock.now())
 
     def _got_place(self, journey: Journey, *, waited: bool) -> None:
         self._order.passed(journey.place, journey.request.priority)
@@ -100,9 +105,12 @@ class Placing:
     def _left_s(self, journey: Journey) -> float:
         return journey.remaining_s(self._clock.now())
 
-    async def _try_plans(self, journey: Journey, *, last_resort: bool) -> AttemptRun | None:
+    async def _try_plans(
+        self, journey: Journey, pass_on: Callable[[], None], *, last_resort: bool
+    ) -> AttemptRun | None:
         """The first plan, cheapest first, that its workers accept; None if there is none now. A worker
-        that refused is not asked twice, and by nobody who needs as much until something changes there."""
+        that refused is not asked twice, and by nobody who needs as much until something changes there.
+        `pass_on` is called when one is asked that may well accept; then it stands in the books."""
         began = self._clock.now()
         plans = self._plans(journey, last_resort=last_resort)
         plan_s = self._clock.now() - began
@@ -122,12 +130,15 @@ class Placing:
                 runners_up=plans[number + 1 : number + 1 + RUNNERS_UP],
             )
             journey.notes.append(note)
+            if not self._full:
+                pass_on()  # who comes next runs when this one waits for its answer
             try:
                 await run.place()
                 note.placed = True
             except (Busy, WorkerLeaving) as full:
                 journey.lost(full, run.failed_at)
                 run.end()
+                self._full = True
                 self._refused(run.failed_at, plan.tokens)
                 refused.append(run.failed_at)
                 continue
@@ -137,6 +148,7 @@ class Placing:
             finally:
                 if not note.placed:
                     run.end()
+            self._full = False
             journey.placed(plan_s, tried_at, run.reserved_at)
             return run
         return None
@@ -192,3 +204,7 @@ class Placing:
         sent, remaining = tuple(journey.sent), self._left_s(journey)
         assignment = Assignment(journey.request, journey.attempts, sent, remaining, journey.suspect)
         return AttemptRun(assignment, course, self._clock, self._limits)
+
+
+def _nobody() -> None:
+    """Of one who has not waited: nobody is let in."""
