@@ -75,7 +75,7 @@ def _best_s(work: Callable[[], object]) -> float:
 
 
 def read_gb_s() -> float:
-    """Sums slices of memory; numpy's lies in huge pages, like weights and KV, and is read faster than torch's."""
+    """Sums slices of memory; numpy's lies in huge pages, as weights and KV do, and is read faster."""
     import numpy as np
     import torch
 
