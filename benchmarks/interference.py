@@ -123,10 +123,8 @@ def main() -> None:
         Row("one core", "hardware", "read bandwidth", core.read_gb_s, "GB/s"),
         Row("one core", "hardware", "bf16 matmul", core.matmul_tflop_s, "TFLOP/s"),
     ]
-    notes = [
-        f"ours runs {'without Ray' if args.without_ray else 'on Ray Serve (baton up)'}",
-        put_client_first(),
-    ]
+    started = "without Ray" if args.without_ray else "on Ray Serve (baton up)"
+    notes = [f"ours runs {started}", put_client_first()]
     absent, failed = ["vLLM"] if "vllm" in args.only and not args.vllm_python else [], []
     for command in commands(args, model, work):
         try:
