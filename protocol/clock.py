@@ -32,18 +32,23 @@ class Clock(Protocol):
 
 
 class LoopClock:
-    """The running event loop's time plus an offset: real on a real loop, virtual on a VirtualLoop."""
+    """The time of an event loop plus an offset: real on a real loop, virtual on a VirtualLoop. It belongs
+    to the loop on which it is first asked, as a Bell does and for the same reason."""
 
     def __init__(self, offset: float = 0.0) -> None:
         self._offset = offset
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def now(self) -> float:
         """Monotonic seconds; the offset keeps two nodes' clocks from being comparable."""
-        return asyncio.get_running_loop().time() + self._offset
+        return (self._loop or self._bind()).time() + self._offset
 
     async def sleep(self, seconds: float) -> None:
         """Returns after `seconds`; zero yields once."""
-        await asyncio.sleep(max(0.0, seconds))
+        if seconds <= 0:
+            await asyncio.sleep(0)
+        else:
+            await self.heard(Bell(self._loop or self._bind()), seconds)
 
     def deadline(self, seconds: float) -> LoopDeadline:
         """Raises DeadlineExceeded if the body is still running after `seconds`."""
@@ -51,11 +56,15 @@ class LoopClock:
 
     async def heard(self, bell: Bell, seconds: float) -> bool:
         """Without an exception on the way, and so cheaper than a deadline."""
-        timer = asyncio.get_running_loop().call_later(max(0.0, seconds), bell.hush)
+        timer = (self._loop or self._bind()).call_later(max(0.0, seconds), bell.hush)
         try:
             return await bell.wait()
         finally:
             timer.cancel()
+
+    def _bind(self) -> asyncio.AbstractEventLoop:
+        self._loop = asyncio.get_running_loop()
+        return self._loop
 
 
 class LoopDeadline:

@@ -38,6 +38,8 @@ class MemoryNetwork:
         self._listeners: dict[int, MemoryLinkServer] = {}
         self._ends: list[End] = []
         self._last_port = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        """Where it carries, once it does."""
 
     def dialer(self, own: Hello, clock: Clock, limits: Limits) -> MemoryDialer:
         """A node's way out."""
@@ -84,7 +86,7 @@ class MemoryNetwork:
         return near
 
     def _carry(self, sender: str, receiver: str, deliver: Callable[[], None]) -> None:
-        loop = asyncio.get_running_loop()
+        loop = self._loop = self._loop or asyncio.get_running_loop()
         for delay in self._faults.fate(sender, receiver, self._clock.now()):
             loop.call_later(delay, deliver)
 

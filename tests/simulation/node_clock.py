@@ -19,6 +19,7 @@ class NodeClock:
     def __init__(self, offset: float) -> None:
         self._clock = LoopClock()
         self._offset = offset
+        self._loop = asyncio.get_running_loop()
 
     def jump(self, seconds: float) -> None:
         """It is later by `seconds`."""
@@ -26,7 +27,7 @@ class NodeClock:
 
     def now(self) -> float:
         """Monotonic seconds."""
-        return asyncio.get_running_loop().time() + self._offset
+        return self._loop.time() + self._offset
 
     def sleep(self, seconds: float) -> Coroutine[Any, Any, None]:
         """Timers that run are not shortened by a jump."""
