@@ -81,8 +81,9 @@ def test_what_follows_is_taken_only_if_it_does() -> None:
         inbox, key = Inbox(LoopClock(), 8), AttemptKey(RequestId("r"), 0)
         assert inbox.following(3) is None
         tokens = [TokenDelta(key, 3, (1,)), TokenDelta(key, 4, (2, 3)), TokenDelta(key, 9, (4,))]
-        for one in (*tokens, said(1)):
+        for one in tokens:
             inbox.put(WORKER, one)
+        inbox.put(WORKER, said(1))
         assert [inbox.following(index) for index in (4, 3, 4, 6)] == [None, tokens[0], tokens[1], None]
         assert [(await inbox.next(1.0)).said for _ in range(2)] == [tokens[2], said(1)]
         assert inbox.following(10) is None
