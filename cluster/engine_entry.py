@@ -12,11 +12,12 @@ import time
 from collections.abc import Callable
 
 from cluster.engine_config import EngineConfig
+from cluster.modelled_engine import modelled_runner
 from decode_worker.role import DecodeRole
 from engine.engine import Engine
+from engine.runner import Runner
 from engine.schedule import SchedulePolicy, StepOrder
 from engine.torch_runner.load_options import LoadOptions
-from engine.torch_runner.load_runner import load_runner
 from kv_transfer.copy_budget import CopyBudget
 from kv_transfer.nixl_agent import ucx_config
 from kv_transfer.nixl_transport import NixlSettings, NixlTransport
@@ -41,20 +42,7 @@ RoleBuilder = Callable[[EngineConfig, Engine, NixlTransport], Role]
 
 def build_core(config: EngineConfig) -> WorkerCore:
     """Loads the model. Raises UnsupportedModel, InvalidSpec or another BatonError."""
-    runner = load_runner(
-        LoadOptions(
-            model=config.model,
-            kv_bytes=config.kv_bytes,
-            now=time.monotonic,
-            name=config.name,
-            dtype=config.dtype,
-            device=config.device,
-            weights=config.weights,
-            kv_dtype=config.kv_dtype,
-            block_size=config.block_size,
-            threads=config.threads,
-        )
-    )
+    runner = build_runner(config)
     scheduling = config.scheduling
     policy = SchedulePolicy(
         max_batch_tokens=scheduling.max_batch_tokens,
@@ -69,6 +57,28 @@ def build_core(config: EngineConfig) -> WorkerCore:
     transport = NixlTransport(config.identity, runner.arena, time.monotonic, settings)
     role = _builder(config.role)(config, engine, transport)
     return WorkerCore(engine, (role,), config.identity, config.limits)
+
+
+def build_runner(config: EngineConfig) -> Runner:
+    """What computes, or pretends to. Raises as `build_core`."""
+    if config.mock is not None:
+        return modelled_runner(config.model, config.name, config.block_size, config.mock)
+    from engine.torch_runner.load_runner import load_runner  # torch, which a modelled engine does without
+
+    return load_runner(
+        LoadOptions(
+            model=config.model,
+            kv_bytes=config.kv_bytes,
+            now=time.monotonic,
+            name=config.name,
+            dtype=config.dtype,
+            device=config.device,
+            weights=config.weights,
+            kv_dtype=config.kv_dtype,
+            block_size=config.block_size,
+            threads=config.threads,
+        )
+    )
 
 
 def _builder(role: str) -> RoleBuilder:

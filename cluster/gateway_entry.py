@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import secrets
 import time
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
+from cluster.model_sizes import read_sizes
 from cluster.spec import SloSpec, Spec
 from gateway.door.call_log import CallLog
 from gateway.door.door_parts import DoorParts
@@ -24,10 +24,10 @@ from gateway.service import Gateway
 from gateway.text.model_text import load_model_text
 from protocol.clock import Clock, LoopClock
 from protocol.directory import Directory
-from protocol.errors import DeadlineExceeded, UnsupportedModel, WorkerLost
+from protocol.errors import DeadlineExceeded, WorkerLost
 from protocol.executor import ThreadExecutor
 from protocol.ids import TransferId
-from protocol.links.grpc import GrpcDialer
+from protocol.links.tcp import TcpDialer
 from protocol.messages import WIRE_VERSION, Hello, WorkerRecord
 from router.joint_router import JointRouter
 from router.outlook import Outlook
@@ -63,7 +63,7 @@ async def build_gateway(spec: Spec, directory: Directory) -> GatewayApp:
     text = load_model_text(folder, time.time)
     own = Hello(WIRE_VERSION, "gateway", f"gateway-{uuid.uuid4().hex[:8]}", uuid.uuid4().hex)
     outlook = Outlook(IndexLimits())
-    fleet = Fleet(directory, GrpcDialer(own, clock, limits), clock, limits, outlook)
+    fleet = Fleet(directory, TcpDialer(own, clock, limits), clock, limits, outlook)
     router = JointRouter(outlook, promised(spec.slo), limits.max_reserved_wait_s)
     executor = ThreadExecutor(clock, TEXT_THREADS, TEXT_QUEUE)
     async with clock.deadline(FIRST_WORKER_S):
@@ -76,7 +76,7 @@ async def build_gateway(spec: Spec, directory: Directory) -> GatewayApp:
         card=ModelCard(
             name=spec.name,
             max_context=worker.max_context,
-            vocabulary=_vocabulary(folder),
+            vocabulary=read_sizes(folder).vocabulary,
             created=int(time.time()),
             fingerprint=f"fp_{worker.fingerprint[:12]}",
         ),
@@ -114,11 +114,3 @@ async def _first_decoder(directory: Directory, clock: Clock, patience_s: float) 
             if record.role == "decode":
                 return record
         await clock.sleep(POLL_S)
-
-
-def _vocabulary(folder: Path) -> int:
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    size = config.get("vocab_size", config.get("text_config", {}).get("vocab_size"))
-    if not isinstance(size, int):
-        raise UnsupportedModel(f"{folder}/config.json gives no vocab_size")
-    return size

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from cluster.byte_size import ByteSize
 from cluster.device_preflight import check_devices, workers_on_cpu
+from cluster.model_sizes import read_sizes
 from cluster.spec import PoolSpec, Spec
 from engine.torch_runner.model_folder import open_folder, resolve_model
 from gateway.text.model_text import load_model_text
@@ -30,8 +31,11 @@ def prepared(spec: Spec) -> Spec:
     _check_cores("pools.decode", spec.pools.decode)
     _check_memory(spec)
     check_devices(spec)
-    folder = resolve_model(spec.model).resolve()
-    open_folder(folder)
+    folder = resolve_model(spec.model, weights=spec.computes).resolve()
+    if spec.computes:
+        open_folder(folder)
+    else:
+        read_sizes(folder)
     load_model_text(folder, time.time)
     return replace(spec, model=str(folder), served_name=spec.name)
 
@@ -63,6 +67,8 @@ def _check_cores(path: str, pool: PoolSpec) -> None:
 
 def _check_memory(spec: Spec) -> None:
     """KV memory alone; weights are not known yet."""
+    if not spec.computes:
+        return  # a few bytes a token
     workers = workers_on_cpu(spec)
     wanted = spec.kv_memory * workers
     available = _available_memory()

@@ -115,6 +115,8 @@ class Engine:
         EngineFailed beyond that."""
         if len(self._in_flight) > self.runner.facts.lookahead:
             raise EngineFailed(f"{len(self._in_flight)} steps are in flight, no more can be planned")
+        if not self._running and not self._waiting:  # an idle engine is asked often: transfers are polled
+            return None
         decided = self._decide()
         for victim in decided.preempted:
             self._preempt(victim)
@@ -183,14 +185,12 @@ class Engine:
         """What the next step computes, for whoever's turn it is and has something to compute. Nothing
         is planned ahead of or behind a step that a sequence wants to itself."""
         decided = Schedule((), (), ())
-        if not self._running and not self._waiting:  # an idle engine is asked often: transfers are polled
-            return decided
         if self._in_flight and any(sequence.alone for sequence in (*self._running, *self._waiting)):
             return decided
         self._budget = self._budget_beside(sum(1 for one in self._running if one.uncomputed == 1))
         for running, waiting in self._turns.next(self._running, self.waiting):
             decided = schedule(running, waiting, self.pool, self._policy, self.block_size, self._budget)
-            if decided != Schedule((), (), ()):
+            if decided.changes:
                 break
         return decided
 
@@ -273,8 +273,9 @@ class Engine:
 
 def _shape(step: Step) -> tuple[int, int]:
     """Single tokens, and the tokens of longer slices."""
-    decodes = sum(1 for piece in step.slices if len(piece.tokens) == 1)
-    return decodes, sum(len(piece.tokens) for piece in step.slices) - decodes
+    sizes = [len(piece.tokens) for piece in step.slices]
+    decodes = sizes.count(1)
+    return decodes, sum(sizes) - decodes
 
 
 def _undrawable(piece: Slice, sampled: Sampled | None) -> EngineFailed | None:

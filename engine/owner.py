@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 
 from protocol.ids import AttemptKey, TransferId
 
 
-class OwnerKind(Enum):
+class OwnerKind(StrEnum):
     """Every block belongs to exactly one of these."""
 
     FREE = "free"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
 
 from engine.block_pool import BlockPool
 from engine.owner import OwnerKind
@@ -62,6 +63,11 @@ class Schedule:
     chunks: tuple[Chunk, ...]
     admitted: tuple[Admission, ...]
 
+    @property
+    def changes(self) -> bool:
+        """Whether it decides anything."""
+        return bool(self.preempted or self.chunks or self.admitted)
+
 
 def schedule(
     running: Seq[Sequence],
@@ -99,14 +105,22 @@ class _Draft:
     ) -> None:
         self._running = running
         self._pool = pool
-        self._protected = max(running, key=lambda s: s.full_need, default=None)
         self._dropped: dict[BlockId, int] = {}
         self.budget = budget
         self._prompt_budget = budget if prompt_budget is None else prompt_budget
         self.free = pool.available
-        self._coming = pool.held(OwnerKind.FENCED) + sum(len(s.blocks) for s in running if s.ending)
         self.chunks: dict[int, Chunk] = {}
         self.preempted: list[Sequence] = []
+
+    @cached_property
+    def _protected(self) -> Sequence | None:
+        """The largest; asked only when room is short, as is what comes free."""
+        return max(self._running, key=lambda s: s.full_need, default=None)
+
+    @cached_property
+    def _coming(self) -> int:
+        """Blocks that come free when the steps in flight are over."""
+        return self._pool.held(OwnerKind.FENCED) + sum(len(s.blocks) for s in self._running if s.ending)
 
     def continue_with(self, sequence: Sequence) -> None:
         """Adds the next chunk of a running sequence, preempting others if it needs room."""

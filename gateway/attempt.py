@@ -89,7 +89,8 @@ class AttemptRun:
         self._state = AttemptState.PREFILLING
 
     async def next(self) -> TokenDelta:
-        """The next delta in order; the last one has `finish` set. Raises one error of the tree instead."""
+        """The next delta in order; the last one has `finish` set. Raises one error of the tree instead.
+        While the client is read to more slowly than the workers speak, several become one."""
         while True:
             heard = await self._hear(self._deadline, None)
             delta = heard.said
@@ -99,7 +100,7 @@ class AttemptRun:
                 raise self._lost(heard.worker, "left out a token")
             self._next += len(delta.tokens)
             self._advance(delta)
-            return delta
+            return self._with_following(delta)
 
     def end(self) -> None:
         """Takes the attempt back from every worker that may still hold it; twice is harmless."""
@@ -108,6 +109,22 @@ class AttemptRun:
             link.close(self._key)
             if self._state is not AttemptState.DONE:
                 self._cancel(link)
+
+    def _with_following(self, delta: TokenDelta) -> TokenDelta:
+        """Joined with the tokens that have come meanwhile and go on where it ends."""
+        while self._state is AttemptState.DECODING and (more := self._inbox.following(self._next)):
+            self._next += len(more.tokens)
+            self._advance(more)
+            delta = TokenDelta(
+                key=delta.key,
+                first_index=delta.first_index,
+                tokens=delta.tokens + more.tokens,
+                logprobs=delta.logprobs + more.logprobs,
+                finish=more.finish,
+                cached_tokens=delta.cached_tokens,
+                stamps=delta.stamps + more.stamps,
+            )
+        return delta
 
     def _advance(self, delta: TokenDelta) -> None:
         """The first token hands the request over; one that ends it leaves the decode slot without use."""

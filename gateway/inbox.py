@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
+from collections import deque
 from dataclasses import dataclass
 
+from protocol.bell import Bell
 from protocol.clock import Clock
 from protocol.errors import BatonError, DeadlineExceeded, WorkerLost
 from protocol.ids import WorkerIdentity
@@ -26,23 +27,37 @@ class Inbox:
 
     def __init__(self, clock: Clock, room: int) -> None:
         self._clock = clock
-        self._queue: asyncio.Queue[Heard] = asyncio.Queue(room)
+        self._room = room
+        self._heard: deque[Heard] = deque()
+        self._bell = Bell()
         self._overrun = False
 
     def put(self, worker: WorkerIdentity, said: Said) -> None:
         """Never waits; a full inbox ends its attempt, not its link. What comes after is lost too, so
         that what was kept has no gap."""
-        if self._queue.full():
+        if len(self._heard) >= self._room:
             self._overrun = True
         if not self._overrun:
-            self._queue.put_nowait(Heard(worker, said))
+            self._heard.append(Heard(worker, said))
+            self._bell.ring()
+
+    def following(self, index: int) -> TokenDelta | None:
+        """What was heard next, if it is tokens that go on at `index`; it is taken out then."""
+        if not self._heard:
+            return None
+        said = self._heard[0].said
+        if not isinstance(said, TokenDelta) or said.first_index != index or not said.tokens:
+            return None
+        self._heard.popleft()
+        return said
 
     async def next(self, within_s: float) -> Heard:
         """The next thing heard. Raises DeadlineExceeded after `within_s` seconds, and BatonError when
         all that was kept before the overrun has been read."""
-        if self._overrun and self._queue.empty():
+        if self._overrun and not self._heard:
             raise BatonError("the client reads too slowly")
         if within_s <= 0:  # what has arrived is late as well
             raise DeadlineExceeded("no time is left")
-        async with self._clock.deadline(within_s):
-            return await self._queue.get()
+        if not self._heard and not await self._clock.heard(self._bell, within_s):
+            raise DeadlineExceeded(f"nothing was heard within {within_s:.3f} s")
+        return self._heard.popleft()

@@ -176,6 +176,7 @@ class Placing:
             seed=zlib.crc32(request.id.encode()),
             waited_s=now - journey.arrived_at,
             left_s=journey.remaining_s(now),
+            waiting=self.turnstile.waiting,
         )
 
     def _course(self, plan: RoutePlan) -> Course | None:

@@ -1,4 +1,4 @@
-"""Time as the parts see it: now, sleep, and a deadline around an await. Nothing else."""
+"""Time as the parts see it: now, sleep, and two bounds of a wait. Nothing else."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Protocol
 
+from protocol.bell import Bell
 from protocol.errors import DeadlineExceeded
 
 
@@ -23,6 +24,10 @@ class Clock(Protocol):
 
     def deadline(self, seconds: float) -> AbstractAsyncContextManager[None]:
         """Cancels what runs inside after `seconds` and raises DeadlineExceeded instead."""
+        ...
+
+    async def heard(self, bell: Bell, seconds: float) -> bool:
+        """Waits for the bell, for `seconds` at most; whether it rang."""
         ...
 
 
@@ -43,6 +48,14 @@ class LoopClock:
     def deadline(self, seconds: float) -> LoopDeadline:
         """Raises DeadlineExceeded if the body is still running after `seconds`."""
         return LoopDeadline(max(0.0, seconds))
+
+    async def heard(self, bell: Bell, seconds: float) -> bool:
+        """Without an exception on the way, and so cheaper than a deadline."""
+        timer = asyncio.get_running_loop().call_later(max(0.0, seconds), bell.hush)
+        try:
+            return await bell.wait()
+        finally:
+            timer.cancel()
 
 
 class LoopDeadline:

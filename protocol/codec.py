@@ -23,20 +23,21 @@ class Codec(Generic[T]):
     def encode(self, value: T) -> bytes:
         """Bytes of one value. Raises WireError if they exceed the limit."""
         data = self._encoder.encode(value)
-        self._check_size(len(data))
+        if len(data) > self._max_bytes:
+            raise self._too_long(data)
         return data
 
     def decode(self, data: bytes) -> T:
         """The value in `data`. Raises WireError if it is too long or not of the union."""
-        self._check_size(len(data))
+        if len(data) > self._max_bytes:
+            raise self._too_long(data)
         try:
             return self._decoder.decode(data)
         except (msgspec.MsgspecError, UnicodeDecodeError) as wrong:
             raise WireError(f"not a frame of this version: {wrong}") from wrong
 
-    def _check_size(self, size: int) -> None:
-        if size > self._max_bytes:
-            raise WireError(f"a frame of {size} bytes exceeds the limit of {self._max_bytes}")
+    def _too_long(self, data: bytes) -> WireError:
+        return WireError(f"a frame of {len(data)} bytes exceeds the limit of {self._max_bytes}")
 
 
 def frame_codec(max_bytes: int) -> Codec[Frame]:

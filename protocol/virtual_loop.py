@@ -1,7 +1,7 @@
 """Virtual time: an asyncio loop on which an hour of sleep passes at once, and every run is the same.
 
-It relies on private names of asyncio: `_run_once`, `_ready`, `_timer_handle_cancelled` and
-`_write_to_self` of BaseEventLoop, and the slots of Handle. Tests pin them.
+It relies on private names of asyncio: `_run_once`, `_ready`, `_stopping` and `_write_to_self` of
+BaseEventLoop, and the slots of Handle and TimerHandle. Tests pin them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import heapq
 import itertools
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator
-from contextvars import Context
+from contextvars import Context, copy_context
 from typing import Any, NoReturn, TypeVar, TypeVarTuple
 
 T = TypeVar("T")
@@ -41,16 +41,59 @@ class SerialTask(asyncio.Task[T]):
         return self._serial
 
 
+class VirtualHandle(asyncio.TimerHandle):
+    """asyncio's handle without what serves debugging: one run of a simulation makes ten thousand."""
+
+    __slots__ = ()
+    _callback: Any
+    _args: Any
+    _context: Context
+    _loop: VirtualLoop
+    _scheduled: bool
+    """Whether it still waits for its time."""
+    _repr = None
+    _source_traceback = None
+
+    def __init__(
+        self,
+        callback: Callable[..., object],
+        args: tuple[object, ...],
+        loop: VirtualLoop,
+        context: Context | None,
+        when: float | None = None,
+    ) -> None:
+        """`when`: None for the next turn."""
+        self._callback = callback
+        self._args = args
+        self._loop = loop
+        self._context = copy_context() if context is None else context
+        self._cancelled = False
+        self._scheduled = when is not None
+        self._when = when or 0.0
+
+    def due(self) -> None:
+        """Its time has come."""
+        self._scheduled = False
+
+    def cancel(self) -> None:
+        """It will not run, if it has not."""
+        if not self._cancelled:
+            self._cancelled = True
+            self._callback = self._args = None
+            if self._scheduled:
+                self._loop.count_cancelled()
+
+
 class VirtualTimers:
     """What is due later, by time and then by order of asking. A heap of tuples, because comparing
     asyncio's own handles costs more than all the rest of a turn."""
 
     def __init__(self) -> None:
-        self._heap: list[tuple[float, int, asyncio.TimerHandle]] = []
+        self._heap: list[tuple[float, int, VirtualHandle]] = []
         self._serials = itertools.count()
         self._cancelled = 0
 
-    def add(self, when: float, handle: asyncio.TimerHandle) -> None:
+    def add(self, when: float, handle: VirtualHandle) -> None:
         """One more."""
         heapq.heappush(self._heap, (when, next(self._serials), handle))
 
@@ -71,11 +114,13 @@ class VirtualTimers:
 
     def take_due(self, now: float, ready: deque[asyncio.Handle]) -> None:
         """Moves everything that is due to `ready`."""
-        while self._heap and self._heap[0][0] <= now:
-            handle = heapq.heappop(self._heap)[2]
+        heap = self._heap
+        while heap and heap[0][0] <= now:
+            handle = heapq.heappop(heap)[2]
             if handle._cancelled:
                 self._cancelled -= 1
             else:
+                handle.due()
                 ready.append(handle)
 
 
@@ -83,6 +128,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     """One thread, no I/O, no threads; time starts at 0 and moves only when nobody can run."""
 
     _ready: deque[asyncio.Handle]
+    _stopping: bool
 
     def __init__(self) -> None:
         super().__init__()
@@ -100,37 +146,50 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.Handle:
         """As asyncio, without the checks for other threads."""
-        handle = asyncio.Handle(callback, args, self, context)
+        handle = VirtualHandle(callback, args, self, context)
         self._ready.append(handle)
         return handle
+
+    def call_later(
+        self, delay: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        """As asyncio."""
+        return self.call_at(self._now + delay, callback, *args, context=context)
 
     def call_at(
         self, when: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.TimerHandle:
         """As asyncio; of callbacks at the same time, the first asked for comes first."""
-        handle = asyncio.TimerHandle(when, callback, args, self, context)
+        handle = VirtualHandle(callback, args, self, context, when)
         self._timers.add(when, handle)
         return handle
+
+    def count_cancelled(self) -> None:
+        """A timer will not run."""
+        self._timers.count_cancelled()
 
     def run_in_executor(self, executor: object, func: Callable[..., object], *args: object) -> NoReturn:
         """Refused: a thread would bring real time in. Use protocol.executor.InlineExecutor."""
         raise RuntimeError("a virtual loop has no threads: give this part an InlineExecutor")
 
     def _run_once(self) -> None:
-        """One turn: time passes if nobody can run; then everyone runs who can at this instant.
-        Raises Stuck if nobody ever can, or if time cannot pass."""
-        if not self._ready:
-            self._pass_time()
-        self._idle_turns += 1
-        if self._idle_turns > MAX_IDLE_TURNS:
-            self._idle_turns = 0  # the tasks still have to be cancelled on this loop
-            raise Stuck(f"time stands still at {self._now:.6f} s: a task spins")
+        """Turns until the loop is stopped: time passes if nobody can run; then everyone runs who can at
+        this instant. Raises Stuck if nobody ever can, or if time cannot pass."""
         ready = self._ready
-        self._timers.take_due(self._now, ready)
-        for _ in range(len(ready)):
-            handle = ready.popleft()
-            if not handle._cancelled:
-                handle._run()
+        while True:
+            if not ready:
+                self._pass_time()
+            self._idle_turns += 1
+            if self._idle_turns > MAX_IDLE_TURNS:
+                self._idle_turns = 0  # the tasks still have to be cancelled on this loop
+                raise Stuck(f"time stands still at {self._now:.6f} s: a task spins")
+            self._timers.take_due(self._now, ready)
+            for _ in range(len(ready)):
+                handle = ready.popleft()
+                if not handle._cancelled:
+                    handle._run()
+            if self._stopping:
+                return
 
     def _pass_time(self) -> None:
         next_at = self._timers.next_at()
@@ -139,9 +198,6 @@ class VirtualLoop(asyncio.BaseEventLoop):
         if next_at > self._now:
             self._now = next_at
             self._idle_turns = 0
-
-    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
-        self._timers.count_cancelled()
 
     def _serial_task(
         self, loop: asyncio.AbstractEventLoop, coro: CoroutineLike[T], **options: Any

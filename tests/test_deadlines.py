@@ -23,7 +23,7 @@ PACKAGES = (
 )
 PEER_CALLS = frozenset(
     # links and channels, the directory, a Ray actor, an engine process, a Redis client
-    {"dial", "receive", "read", "write", "introduce", "end_writing", "done_writing", "disconnect"}
+    {"dial", "receive", "read", "listen", "write", "introduce", "end_writing", "done_writing", "disconnect"}
     | {"join", "leave", "members", "remote"}
     | {"get", "set", "mget", "time", "delete", "zrange", "watch", "execute"}
     | {"close", "aclose", "stop", "start", "finished", "wait"}
@@ -53,24 +53,19 @@ ELSEWHERE: dict[tuple[str, str, str], str] = {
     ("gateway/store/sqlite_store.py", "get", "execute"): "the executor is given a deadline",
     ("gateway/worker_link.py", "pump", "receive"): LIVENESS,
     ("gateway/worker_link.py", "disconnect", "close"): CALLER,
-    ("protocol/links/grpc.py", "start", "start"): OUR_SIDE,
-    ("protocol/links/grpc.py", "stop", "stop"): ARGUMENT,
-    ("protocol/links/grpc.py", "_connect", "wait"): LIVENESS,
-    ("protocol/links/grpc_channel.py", "write", "write"): LIVENESS,
-    ("protocol/links/grpc_channel.py", "read", "read"): LIVENESS,
-    ("protocol/links/grpc_channel.py", "end_writing", "done_writing"): CALLER,
-    ("protocol/links/grpc_channel.py", "close", "close"): OUR_SIDE,
+    ("protocol/clock.py", "heard", "wait"): ARGUMENT,
     ("protocol/links/handshake.py", "dial_over", "introduce"): "has the deadline of a greeting inside",
     ("protocol/links/handshake.py", "_serve", "introduce"): "has the deadline of a greeting inside",
     ("protocol/links/handshake.py", "dial_over", "close"): OWN_END,
     ("protocol/links/handshake.py", "stop", "close"): OWN_END,
     ("protocol/links/handshake.py", "_serve", "close"): OWN_END,
     ("protocol/links/memory.py", "stop", "stop"): OUR_SIDE,
-    ("protocol/links/memory_channel.py", "read", "wait"): LIVENESS,
+    ("protocol/links/tcp.py", "stop", "stop"): OUR_SIDE,
+    ("protocol/links/tcp_channel.py", "write", "wait"): LIVENESS,
     ("protocol/links/session_link.py", "receive", "wait"): LIVENESS,
     ("protocol/links/session_link.py", "_speak", "wait"): LIVENESS,
     ("protocol/links/session_link.py", "_speak", "write"): LIVENESS,
-    ("protocol/links/session_link.py", "_listen", "read"): LIVENESS,
+    ("protocol/links/session_link.py", "_listen", "listen"): LIVENESS,
     ("protocol/links/session_link.py", "_finish", "close"): OUR_SIDE,
     ("worker/engine_process.py", "receive", "receive"): WATCHED,
     ("worker/engine_process.py", "_first_word", "receive"): CALLER,

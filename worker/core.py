@@ -158,6 +158,8 @@ class WorkerCore:
 
 def fold_reports(mail: Seq[EngineOutbox]) -> list[EngineOutbox]:
     """Joins all StepReports to one peer into one frame, at the place of the last."""
+    if sum(isinstance(item, Outbound) and isinstance(item.frame, StepReport) for item in mail) < 2:
+        return list(mail)
     last: dict[PeerId, int] = {}
     joined: dict[PeerId, StepReport] = {}
     for place, item in enumerate(mail):

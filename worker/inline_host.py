@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from protocol.bell import Bell
 from protocol.clock import Clock
 from protocol.errors import DeadlineExceeded, Overloaded, WorkerLost, error_from_code
 from protocol.limits import Limits
@@ -27,8 +28,8 @@ class InlineHost:
         self._task: asyncio.Task[None] | None = None
         self._inbox: list[EngineInbox] = []
         self._outbox: list[list[EngineOutbox]] = []
-        self._mail_in = asyncio.Event()
-        self._mail_out = asyncio.Event()
+        self._mail_in = Bell()
+        self._mail_out = Bell()
         self._gone = asyncio.Event()
         self._sent_at = 0.0
         self._end: str | None = "the engine was not started"
@@ -54,14 +55,13 @@ class InlineHost:
         if isinstance(mail, Inbound) and len(self._inbox) >= self._limits.max_link_backlog:
             raise Overloaded(f"{len(self._inbox)} messages wait for the engine")
         self._inbox.append(mail)
-        self._mail_in.set()
+        self._mail_in.ring()
 
     async def receive(self) -> list[EngineOutbox]:
         """The next batch."""
         while not self._outbox:
             if self._end is not None:
                 raise WorkerLost(self._end)
-            self._mail_out.clear()
             await self._mail_out.wait()
         return self._outbox.pop(0)
 
@@ -97,7 +97,7 @@ class InlineHost:
             end = "the engine was stopped"
         except Exception as error:
             logger.exception("the engine failed")
-            self._send([fatal_of(error)])
+            self._send([fatal_of(error)], self._clock.now())
             end = f"the engine failed: {error}"
         self._ended(end)
         core.close()
@@ -105,18 +105,19 @@ class InlineHost:
     async def _steps(self, core: StepCore) -> None:
         worked = False
         launched = LaunchedSteps(core)
-        while self._deliver(core):
-            step = core.plan(self._clock.now())
-            self._send(core.take_outbox())
+        while self._deliver(core, now := self._clock.now()):
+            step = core.plan(now)
+            self._send(core.take_outbox(), now)
             if step is not None:
-                launched.launch(step, self._clock.now())
+                launched.launch(step, now)
             stepped = step is not None or len(launched) > 0
             if launched and (step is None or launched.enough):
                 await self._commit(core, launched)
             elif not stepped:
                 if worked:
                     core.check()
-                await self._idle(core.idle_wait_s(self._clock.now()))
+                if not self._inbox:
+                    await self._clock.heard(self._mail_in, core.idle_wait_s(now))
             worked = stepped
         while launched:
             await self._commit(core, launched)
@@ -124,39 +125,31 @@ class InlineHost:
     async def _commit(self, core: StepCore, launched: LaunchedSteps) -> None:
         """Waits for the oldest step."""
         await self._clock.sleep(launched.remaining_s(self._clock.now()))
-        oldest = launched.take(self._clock.now())
-        core.commit(oldest.step, oldest.pending.result(), self._clock.now())
-        self._send(core.take_outbox())
+        now = self._clock.now()
+        oldest = launched.take(now)
+        core.commit(oldest.step, oldest.pending.result(), now)
+        self._send(core.take_outbox(), now)
 
-    def _deliver(self, core: StepCore) -> bool:
+    def _deliver(self, core: StepCore, now: float) -> bool:
         """Gives the core its mail; false when the engine is to end."""
         batch, self._inbox = self._inbox, []
-        self._mail_in.clear()
-        core.deliver([mail for mail in batch if not isinstance(mail, Stop)], self._clock.now())
+        core.deliver([mail for mail in batch if not isinstance(mail, Stop)], now)
         if not any(isinstance(mail, Stop) for mail in batch):
             return True
-        self._send(core.take_outbox())
+        self._send(core.take_outbox(), now)
         return False
 
-    def _send(self, batch: list[EngineOutbox]) -> None:
+    def _send(self, batch: list[EngineOutbox], now: float) -> None:
         """One batch; an empty one only as a sign of life."""
-        now = self._clock.now()
         if not batch and now - self._sent_at < self._limits.report_every_s:
             return
         if len(self._outbox) >= self._limits.max_link_backlog:
             raise WorkerLost("nobody reads what the engine says")
         self._sent_at = now
         self._outbox.append(batch)
-        self._mail_out.set()
-
-    async def _idle(self, seconds: float) -> None:
-        try:
-            async with self._clock.deadline(seconds):
-                await self._mail_in.wait()
-        except DeadlineExceeded:
-            return
+        self._mail_out.ring()
 
     def _ended(self, why: str) -> None:
         self._end = why
-        self._mail_out.set()
+        self._mail_out.ring()
         self._gone.set()

@@ -28,7 +28,7 @@ class LoadMeter:
         self._steps = 0
         self._tokens_per_s = 0.0
         self._prompts: deque[tuple[Step, float]] = deque(maxlen=MAX_SAMPLES)
-        """Finished steps that computed some of a prompt, with their seconds."""
+        """Finished steps that computed some of a prompt, and their seconds."""
         self._others: deque[tuple[Step, float]] = deque(maxlen=MAX_SAMPLES)
 
     def measure(self, step: Step, seconds: float) -> None:
@@ -68,8 +68,7 @@ class LoadMeter:
         return report, _own(loads)
 
     def _samples(self) -> tuple[StepSample, ...]:
-        recent = (*self._prompts, *self._others)
-        samples = tuple(_sample(step, seconds) for step, seconds in recent)
+        samples = tuple(_sample(step, seconds) for step, seconds in (*self._prompts, *self._others))
         self._prompts.clear()
         self._others.clear()
         return samples

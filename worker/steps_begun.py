@@ -37,6 +37,8 @@ class StepsBegun:
 
     def news(self) -> Begun | None:
         """What is to be told before the newest step starts, or when there is none; None if that was told."""
+        if not self._steps and not self._told.suspects:
+            return None
         suspects = dict.fromkeys(piece.key for step, _ in self._steps for piece in step.slices)
         now = Begun(tuple(suspects), self.predicted_s)
         if now == self._told:

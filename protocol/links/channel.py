@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import NoReturn, Protocol
 
 
 class Channel(Protocol):
-    """Carries whole byte strings; may lose, double or reorder them. gRPC's does not, memory's may."""
+    """Carries whole byte strings; may lose, double or reorder them. TCP's does not, memory's may."""
 
     async def write(self, data: bytes) -> None:
         """Hands `data` over, waiting while the peer is slow. Raises LinkClosed if it ended."""
         ...
 
-    async def read(self) -> bytes:
-        """What arrived next. Raises LinkClosed when the peer ended its side or is gone."""
+    async def listen(self, hear: Callable[[bytes], None]) -> NoReturn:
+        """Gives everything that arrives to `hear`, in the order of arrival. Raises LinkClosed when the
+        peer ended its side or is gone, and what `hear` raises. Called once."""
         ...
 
     async def end_writing(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from protocol.clock import Clock
 from protocol.errors import LinkClosed
@@ -74,8 +75,8 @@ class MemoryNetwork:
         server = self._listeners.get(port)
         if server is None:
             raise LinkClosed(f"nobody listens on port {port}")
-        near = MemoryChannel(lambda deliver: self._carry(node, server.node, deliver))
-        far = MemoryChannel(lambda deliver: self._carry(server.node, node, deliver))
+        near = MemoryChannel(partial(self._carry, node, server.node))
+        far = MemoryChannel(partial(self._carry, server.node, node))
         near.join(far)
         self._ends = [end for end in self._ends if not end.channel.is_severed]
         self._ends += [End(node, near), End(server.node, far)]
@@ -83,8 +84,9 @@ class MemoryNetwork:
         return near
 
     def _carry(self, sender: str, receiver: str, deliver: Callable[[], None]) -> None:
+        loop = asyncio.get_running_loop()
         for delay in self._faults.fate(sender, receiver, self._clock.now()):
-            asyncio.get_running_loop().call_later(delay, deliver)
+            loop.call_later(delay, deliver)
 
 
 class MemoryDialer:

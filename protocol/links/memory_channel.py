@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from functools import partial
+from typing import NoReturn
 
 from protocol.errors import LinkClosed
 
@@ -19,7 +21,9 @@ class MemoryChannel:
         self._carry = carry
         self._other: MemoryChannel | None = None
         self._arrivals: deque[bytes] = deque()
-        self._news = asyncio.Event()
+        self._hear: Callable[[bytes], None] | None = None
+        self._end: asyncio.Future[None] | None = None
+        """Of `listen`."""
         self._peer_ended = False
         self._broken = False
 
@@ -31,17 +35,20 @@ class MemoryChannel:
         """Sends and does not wait. Raises LinkClosed if this end is closed or broken."""
         if self._broken or self._other is None:
             raise LinkClosed("the connection is broken")
-        arrive = self._other._arrive
-        self._carry(lambda: arrive(data))
+        self._carry(partial(self._other._arrive, data))
 
-    async def read(self) -> bytes:
-        """What arrived next. Raises LinkClosed at the peer's end, or when broken."""
-        while not self._arrivals:
-            if self._peer_ended or self._broken:
-                raise LinkClosed("the peer ended the connection")
-            self._news.clear()
-            await self._news.wait()
-        return self._arrivals.popleft()
+    async def listen(self, hear: Callable[[bytes], None]) -> NoReturn:
+        """What arrives, at once. Raises LinkClosed at the peer's end, or when broken."""
+        while self._arrivals:
+            hear(self._arrivals.popleft())
+        if not (self._peer_ended or self._broken):
+            self._hear = hear
+            self._end = asyncio.get_running_loop().create_future()
+            try:
+                await self._end
+            finally:
+                self._hear = None
+        raise LinkClosed("the peer ended the connection")
 
     async def end_writing(self) -> None:
         """The news of the end travels like data, and may get lost like data."""
@@ -61,16 +68,30 @@ class MemoryChannel:
         self._tell_the_end()
         self._broken = True
         self._arrivals.clear()
-        self._news.set()
+        self._stop_listening()
 
     def _arrive(self, data: bytes) -> None:
-        if not self._broken:
+        if self._broken:
+            return
+        if self._hear is None:
             self._arrivals.append(data)
-            self._news.set()
+            return
+        try:
+            self._hear(data)
+        except Exception as wrong:
+            self._stop_listening(wrong)
 
     def _hear_the_end(self) -> None:
         self._peer_ended = True
-        self._news.set()
+        self._stop_listening()
+
+    def _stop_listening(self, wrong: Exception | None = None) -> None:
+        self._hear = None
+        if self._end is not None and not self._end.done():
+            if wrong is None:
+                self._end.set_result(None)
+            else:
+                self._end.set_exception(wrong)
 
     def _tell_the_end(self) -> None:
         if not self._broken and self._other is not None:

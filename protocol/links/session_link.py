@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine
 
+from protocol.bell import Bell
 from protocol.clock import Clock
 from protocol.codec import Codec, frame_codec
 from protocol.errors import DeadlineExceeded, LinkClosed, WireError
@@ -34,8 +35,8 @@ class SessionLink:
         self._frames = frame_codec(limits.max_frame_bytes)
         self._envelopes = Codec[Envelope](Envelope, max_envelope_bytes(limits))
         self._inbox: deque[Frame] = deque()
-        self._arrived = asyncio.Event()
-        self._may_speak = asyncio.Event()
+        self._arrived = Bell()
+        self._may_speak = Bell()
         self._peer: Hello | None = None
         self._ending: asyncio.Task[None] | None = None
         self._speaker = asyncio.create_task(self._guarded(self._speak()))
@@ -76,14 +77,13 @@ class SessionLink:
         except LinkClosed:
             self._end(self._finish)
             raise
-        self._may_speak.set()
+        self._may_speak.ring()
 
     async def receive(self) -> Frame:
         """The next frame. What arrived before the peer ended is still given out."""
         while not self._inbox:
             if self._session.why_closed:
                 raise LinkClosed(self._session.why_closed)
-            self._arrived.clear()
             await self._arrived.wait()
         return self._inbox.popleft()
 
@@ -98,22 +98,24 @@ class SessionLink:
 
     async def _speak(self) -> None:
         while not self._session.why_closed:
-            await self._may_speak.wait()
-            self._may_speak.clear()
+            if not self._session.must_speak:
+                await self._may_speak.wait()
             for envelope in self._session.take_outgoing():
                 await self._channel.write(self._envelopes.encode(envelope))
 
     async def _listen(self) -> None:
         # Goes on after this side has closed: the peer's end tells that it has read everything.
-        while True:
-            envelope = self._envelopes.decode(await self._channel.read())
-            for data in self._session.receive(envelope):
-                self._inbox.append(self._frames.decode(data))
-            if len(self._inbox) > self._limits.max_link_backlog:
-                raise LinkClosed(f"this side is {len(self._inbox)} frames behind")
-            if self._session.why_closed and self._ending is None:
-                raise LinkClosed(self._session.why_closed)
-            self._wake()
+        await self._channel.listen(self._hear)
+
+    def _hear(self, data: bytes) -> None:
+        """One envelope. Raises LinkClosed or WireError where that ends the link."""
+        for frame in self._session.receive(self._envelopes.decode(data)):
+            self._inbox.append(self._frames.decode(frame))
+        if len(self._inbox) > self._limits.max_link_backlog:
+            raise LinkClosed(f"this side is {len(self._inbox)} frames behind")
+        if self._session.why_closed and self._ending is None:
+            raise LinkClosed(self._session.why_closed)
+        self._wake()
 
     async def _tick(self) -> None:
         while not self._session.why_closed:
@@ -123,9 +125,9 @@ class SessionLink:
 
     def _wake(self) -> None:
         if self._inbox:
-            self._arrived.set()
+            self._arrived.ring()
         if self._session.must_speak:
-            self._may_speak.set()
+            self._may_speak.ring()
 
     async def _guarded(self, work: Coroutine[None, None, None]) -> None:
         """Runs one of the three; whichever ends first ends the link."""
@@ -140,8 +142,8 @@ class SessionLink:
         self._end(self._finish)
 
     def _end(self, last_work: Callable[[], Coroutine[None, None, None]]) -> None:
-        self._arrived.set()
-        self._may_speak.set()
+        self._arrived.ring()
+        self._may_speak.ring()
         if self._ending is None:
             self._ending = asyncio.create_task(last_work())
 

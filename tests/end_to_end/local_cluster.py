@@ -18,7 +18,7 @@ from gateway.service import Gateway
 from protocol.clock import LoopClock
 from protocol.directory import MemoryDirectory
 from protocol.ids import RequestId, TransferId
-from protocol.links.grpc import GrpcDialer
+from protocol.links.tcp import TcpDialer
 from protocol.messages import WIRE_VERSION, Hello
 from protocol.request import Request
 from protocol.sampling import Sampling
@@ -101,7 +101,7 @@ async def local_cluster(
         await asyncio.gather(*(worker.start(START_S) for worker in workers))
         hello = Hello(WIRE_VERSION, "gateway", "gateway-test", secrets.token_hex(4))
         outlook = Outlook(IndexLimits())
-        fleet = Fleet(directory, GrpcDialer(hello, clock, spec.limits), clock, spec.limits, outlook)
+        fleet = Fleet(directory, TcpDialer(hello, clock, spec.limits), clock, spec.limits, outlook)
         await fleet.start()
         stack.push_async_callback(fleet.stop)
         async with asyncio.timeout(START_S):

@@ -17,8 +17,8 @@ from protocol.directory import MemoryDirectory
 from protocol.ids import TransferId
 from protocol.kv_events import KvEvents, Stored
 from protocol.limits import Limits
-from protocol.links.grpc import GrpcDialer
 from protocol.links.link import Link
+from protocol.links.tcp import TcpDialer
 from protocol.messages import (
     WIRE_VERSION,
     Compute,
@@ -100,7 +100,7 @@ async def two_workers(model: Path) -> AsyncIterator[tuple[Worker, Worker]]:
         for server in servers:
             stack.push_async_callback(server.stop, 2.0)
         records = await asyncio.gather(*(server.start(START_S) for server in servers))
-        dialer = GrpcDialer(Hello(WIRE_VERSION, "gateway", "test", secrets.token_hex(4)), clock, Limits())
+        dialer = TcpDialer(Hello(WIRE_VERSION, "gateway", "test", secrets.token_hex(4)), clock, Limits())
         links = [await dialer.dial(record.address) for record in records]
         for link in links:
             stack.push_async_callback(link.close)

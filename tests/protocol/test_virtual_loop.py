@@ -131,7 +131,7 @@ def test_the_private_names_it_stands_on_exist() -> None:
     """asyncio still drives a loop through the names that VirtualLoop replaces and uses."""
     assert "_run_once" in asyncio.BaseEventLoop.run_forever.__code__.co_names
     assert "_ready" in asyncio.BaseEventLoop._call_soon.__code__.co_names  # type: ignore[attr-defined]
-    assert "_timer_handle_cancelled" in asyncio.TimerHandle.cancel.__code__.co_names
+    assert "_stopping" in asyncio.BaseEventLoop.run_forever.__code__.co_names
     assert "_write_to_self" in asyncio.BaseEventLoop.call_soon_threadsafe.__code__.co_names
     assert callable(asyncio.Handle._run)
     loop = VirtualLoop()

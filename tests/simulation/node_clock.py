@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
+from typing import Any
 
+from protocol.bell import Bell
 from protocol.clock import LoopClock
 
 
@@ -25,13 +28,17 @@ class NodeClock:
         """Monotonic seconds."""
         return asyncio.get_running_loop().time() + self._offset
 
-    async def sleep(self, seconds: float) -> None:
+    def sleep(self, seconds: float) -> Coroutine[Any, Any, None]:
         """Timers that run are not shortened by a jump."""
-        await self._clock.sleep(seconds)
+        return self._clock.sleep(seconds)
 
     def deadline(self, seconds: float) -> AbstractAsyncContextManager[None]:
         """As LoopClock."""
         return self._clock.deadline(seconds)
+
+    def heard(self, bell: Bell, seconds: float) -> Coroutine[Any, Any, bool]:
+        """As LoopClock."""
+        return self._clock.heard(bell, seconds)
 
 
 class FreezingClock:
@@ -64,6 +71,13 @@ class FreezingClock:
     def deadline(self, seconds: float) -> FreezingDeadline:
         """Whatever ends the wait is noticed after the thaw."""
         return FreezingDeadline(self._clock.deadline(seconds), self._thawed)
+
+    async def heard(self, bell: Bell, seconds: float) -> bool:
+        """Whatever ends the wait is noticed after the thaw."""
+        rung = await self._clock.heard(bell, seconds)
+        if not self._thawed.is_set():
+            await self._thawed.wait()
+        return rung
 
 
 class FreezingDeadline:

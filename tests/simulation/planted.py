@@ -148,7 +148,9 @@ def deadline_dropped(patch: pytest.MonkeyPatch) -> None:
     """The gateway waits for a worker's word as long as it takes."""
 
     async def take(self: Inbox, within_s: float) -> Heard:
-        return await self._queue.get()
+        while not self._heard:
+            await self._bell.wait()
+        return self._heard.popleft()
 
     patch.setattr(Inbox, "next", take)
 
