@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.box import BoxRates, hardware, measure_box
+from benchmarks.client_priority import put_client_first
 from benchmarks.engine_work import QUICK, Sizes, decode_work, long_work, measure_server, prefill_work
 from benchmarks.figures import NeverTogether, batch_tokens_per_s
 from benchmarks.library_peer import NAME as LIBRARY
@@ -132,13 +133,14 @@ def main() -> None:
     sizes = QUICK if args.quick else Sizes()
     start, failed = hardware(), list[str]()
     box = measure_box(tuple(args.cores))
+    priority = put_client_first()
     rows = [
         Row("this machine", "hardware", "read bandwidth", box.read_gb_s, "GB/s"),
         Row("this machine", "hardware", "bf16 matmul", box.matmul_tflop_s, "TFLOP/s"),
         *measure_all(args, sizes, box, failed),
     ]
     absent = ("vLLM",) if "vllm" in args.only and not args.vllm_python else ()
-    notes = (*failed, f"load average at the end {os.getloadavg()[0]:.1f}")
+    notes = (priority, *failed, f"load average at the end {os.getloadavg()[0]:.1f}")
     used = f"{start}; cores used: {len(args.cores)}"
     print(Report("engine", used, tuple(rows), tuple(reaches(rows, sizes)), absent, notes).text())
     sys.exit(1 if failed else 0)

@@ -13,25 +13,34 @@ import sys
 import time
 
 from benchmarks.box import hardware
+from benchmarks.busy_view import busy_view
 from benchmarks.figures import percentile
-from benchmarks.index_fleet import PROMPT, Fleet, keys_from
+from benchmarks.index_fleet import PROMPT, Fleet, Keys, keys_from
 from benchmarks.index_memory import SHAPES, fill, fleet_index
 from benchmarks.report import Reach, Report, Row, at_most
 from benchmarks.stopwatch import Stopwatch
 from protocol.ids import WorkerIdentity
 from protocol.kv_events import Tier
+from router.joint_ask import JointAsk
+from router.joint_planner import joint_plans
 from router.prefix_index import PrefixIndex
 
 OURS, THEIRS = "Baton", "Dynamo RadixTree"
-FULL, GROWING, INSERT = "look-up, full", "look-up while it grows", "insert, 128-512 blocks"
+PLAN, FULL, GROWING, INSERT = (
+    "look-up and plan, full",
+    "look-up, full",
+    "look-up while it grows",
+    "insert, 128-512 blocks",
+)
 ENTRIES, WORKERS, LOOKUPS = 10_000_000, 1000, 20_000
 QUICK_ENTRIES, QUICK_LOOKUPS = 1_000_000, 1000
 LOOK_EVERY = 4
 """Holdings between two look-ups while the index grows."""
+BLOCK_TOKENS = 16
 SMALL = 16
 """Blocks of a small event: what a worker tells after a few steps."""
 P50_S, P99_S = 0.5e-3, 2e-3
-"""Of a whole plan; the look-up is the largest part of it."""
+"""Of a whole plan with its look-up, so of the look-up too."""
 BYTES = 64
 
 
@@ -78,6 +87,19 @@ def when_full(fleet: Fleet, index: PrefixIndex, count: int) -> tuple[list[Row], 
         longest += int(hits.blocks.max())
     found = Row(FULL, OURS, "best worker's prefix, mean", longest / count, "blocks")
     return [*time_rows(FULL, OURS, watch), found], longest
+
+
+def plans_when_full(fleet: Fleet, index: PrefixIndex, workers: int, count: int) -> list[Row]:
+    """What a request waits for: its prefix looked up on every worker, and the plan over all of them."""
+    view, watch = busy_view(workers), Stopwatch()
+
+    def planned(prompt: Keys, seed: int) -> None:
+        matched = index.lookup(prompt).blocks[:workers]
+        joint_plans(JointAsk(PROMPT * BLOCK_TOKENS, matched, BLOCK_TOKENS, seed, 2.0, 0.05), view)
+
+    for seed, prompt in enumerate(fleet.prompts(count, seed=3)):
+        watch.run(planned, prompt, seed)
+    return time_rows(PLAN, OURS, watch)
 
 
 def changes(index: PrefixIndex, known: list[WorkerIdentity], count: int) -> list[Row]:
@@ -146,7 +168,7 @@ def reaches(rows: list[Row]) -> list[Reach]:
     found = [
         at_most(row.work, f"{row.metric}, ms", row.value, targets[row.metric])
         for row in rows
-        if row.system == OURS and row.work in (FULL, GROWING) and row.metric in targets
+        if row.system == OURS and row.work in (PLAN, FULL, GROWING) and row.metric in targets
     ]
     return found + [
         at_most(row.work, f"{row.metric}, bytes", row.value, BYTES)
@@ -171,6 +193,7 @@ def main() -> None:
     rows = grow(fleet, index, known, entries)
     full, longest = when_full(fleet, index, count)
     rows, held = rows + full, index.entries()
+    rows += plans_when_full(fleet, index, args.workers, count)
     notes = [f"{held} entries, {args.workers} workers, prompts of {PROMPT} blocks of 16 tokens"]
     rows += changes(index, known, count // 10) + memory(entries, args.workers)
     if args.dynamo_python:

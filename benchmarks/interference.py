@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.box import BoxRates, hardware, measure_box
+from benchmarks.client_priority import put_client_first
 from benchmarks.engine import tell
 from benchmarks.interference_work import ALONE, QUIET, Load, loud_work, measure_load
 from benchmarks.model_047b import model_folder, prefill_flops
@@ -122,7 +123,8 @@ def main() -> None:
         Row("one core", "hardware", "read bandwidth", core.read_gb_s, "GB/s"),
         Row("one core", "hardware", "bf16 matmul", core.matmul_tflop_s, "TFLOP/s"),
     ]
-    notes = [f"ours runs {'without Ray' if args.without_ray else 'on Ray Serve (baton up)'}"]
+    started = "without Ray" if args.without_ray else "on Ray Serve (baton up)"
+    notes = [f"ours runs {started}", put_client_first()]
     absent, failed = ["vLLM"] if "vllm" in args.only and not args.vllm_python else [], []
     for command in commands(args, model, work):
         try:

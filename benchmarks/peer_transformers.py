@@ -32,7 +32,8 @@ def main() -> None:
     )
     on_device = job["device"] != "cpu"
     model.to(job["device"]).eval()
-    pages = sum(-(-(len(one) + count) // PAGE) for one in prompts) + 8
+    # Below a fifth of free pages it reads no more prompts, and the batch would never be full.
+    pages = 2 * sum(-(-(len(one) + count) // PAGE) for one in prompts) + 8
     config = ContinuousBatchingConfig(num_blocks=pages, max_batch_tokens=BATCH_TOKENS, page_size=PAGE)
     if on_device:
         config.use_async_batching = True

@@ -16,14 +16,13 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.box import hardware
+from benchmarks.busy_view import busy_view
 from benchmarks.figures import percentile
+from benchmarks.kept_outcomes import KeptOutcomes
 from benchmarks.report import Reach, Report, Row, at_least, at_most
 from benchmarks.router_cells import SHARES, Cell, cells_of, setups
-from router.cluster_view import ClusterView
 from router.joint_ask import JointAsk
 from router.joint_planner import joint_plans
-from router.pull_rates import PullRates
-from router.step_model import StepModel
 
 WORKERS, PLANS = 1000, 400
 POOLS = ((4, 4), (16, 16), (2, 6), (6, 2))
@@ -42,22 +41,7 @@ class PlanTimes:
 
 def plan_times() -> PlanTimes:
     """An 8 k-token prompt planned over a thousand workers; the index lookup is not counted."""
-    draw = np.random.default_rng(1)
-    decodes = np.arange(WORKERS) >= WORKERS // 2
-    running = np.where(decodes, draw.integers(0, 60, WORKERS), 0).astype(np.float64)
-    view = ClusterView(
-        prefills=~decodes,
-        decodes=decodes,
-        computes_local=decodes,
-        queued_tokens=draw.integers(0, 20_000, WORKERS).astype(np.float64),
-        step_tokens=np.full(WORKERS, 2048.0),
-        running=running,
-        kv_tokens=running * 8000.0,
-        free_tokens=np.full(WORKERS, 1e6),
-        steps=StepModel(WORKERS),
-        pulls=PullRates(WORKERS),
-        expected_output=300.0,
-    )
+    draw, view = np.random.default_rng(2), busy_view(WORKERS)
     wall_ms, cpu_ms = [], []
     for seed in range(PLANS):
         ask = JointAsk(8192, draw.integers(0, 400, WORKERS), 16, seed, 2.0, 0.05)
@@ -130,13 +114,18 @@ def main() -> None:
     options.add_argument(
         "--quick", action="store_true", default=os.environ.get("QUICK", "0") not in ("", "0")
     )
+    options.add_argument("--only", default="", help="setups whose name has this in it, as '4P+4D 262k'")
+    options.add_argument(
+        "--keep", type=Path, help="a file of outcomes: those in it are not replayed, others are added"
+    )
     chosen = options.parse_args()
     box, folder = hardware(), chosen.traces or trace_folder()
     times = plan_times()
     cells: list[Cell] = []
     if folder is not None:
         pools, count = (QUICK_POOLS, QUICK_REQUESTS) if chosen.quick else (POOLS, None)
-        for setup in setups(folder, pools, count):
+        found = setups(folder, pools, count, KeptOutcomes(chosen.keep))
+        for setup in (one for one in found if chosen.only in one.name):
             cells += cells_of(setup)
             for cell in cells[-len(SHARES) :]:
                 print(_progress(cell), flush=True)

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from benchmarks.kept_outcomes import KeptOutcomes
 from replay.outcome import Outcome
 from replay.replay import replay
 from replay.settings import PolicyName, ReplaySettings
-from replay.trace import TraceRequest, read_trace, scaled
+from replay.trace import TraceRequest, scaled
+from replay.trace_file import read_trace
 
 SHARES = (0.7, 0.9, 1.1)
 """Of the saturating rate."""
@@ -35,6 +37,7 @@ class Setup:
     count: int
     """How many are replayed."""
     settings: ReplaySettings
+    kept: KeptOutcomes
 
     @property
     def name(self) -> str:
@@ -43,8 +46,14 @@ class Setup:
         return f"{self.trace} {pools} {self.settings.kv_tokens // 1000}k"
 
     def run(self, policy: PolicyName, rate: float) -> Outcome:
-        """One replay."""
-        return replay(scaled(self.requests, rate, self.count), replace(self.settings, policy=policy))
+        """One replay, or what it gave before."""
+        key = f"{self.name}, {self.count} requests"
+        found = self.kept.get(key, policy, rate)
+        if found is None:
+            requests = scaled(self.requests, rate, self.count)
+            found = replay(requests, replace(self.settings, policy=policy))
+            self.kept.put(key, policy, rate, found)
+        return found
 
     def saturating_rate(self) -> float:
         """The highest rate at which the Dynamo policy's goodput is at least 90 %, in requests/s."""
@@ -109,14 +118,16 @@ def cells_of(setup: Setup, shares: Sequence[float] = SHARES) -> list[Cell]:
     ]
 
 
-def setups(folder: Path, pools: Sequence[tuple[int, int]], count: int | None) -> list[Setup]:
+def setups(
+    folder: Path, pools: Sequence[tuple[int, int]], count: int | None, kept: KeptOutcomes
+) -> list[Setup]:
     """Both traces on each pair of pools, with ample and with scarce KV room."""
     found = []
     for path in sorted(folder.glob("mooncake_*.jsonl")):
         requests = read_trace(path)
         name = path.stem.removeprefix("mooncake_").split("_")[0]
         found += [
-            Setup(name, requests, count or len(requests), ReplaySettings(prefills, decodes, kv_tokens))
+            Setup(name, requests, count or len(requests), ReplaySettings(prefills, decodes, kv_tokens), kept)
             for prefills, decodes in pools
             for kv_tokens in (2_000_000, 262_144)
         ]

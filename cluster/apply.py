@@ -24,7 +24,8 @@ def apply_spec(wanted: Spec, folder: RunFolder, screen: Screen) -> None:
     running = folder.running_spec()
     if running is None:
         raise NotRunning("the cluster is starting or stopping")
-    local = replace(wanted, model=str(resolve_model(wanted.model).resolve()), served_name=wanted.name)
+    model = resolve_model(wanted.model, weights=wanted.computes).resolve()
+    local = replace(wanted, model=str(model), served_name=wanted.name)
     folder.ask_for(changed_spec(running, local))
     deadline = time.monotonic() + TAKEN_S
     while folder.is_asked():

@@ -18,12 +18,12 @@ from cluster.interrupts import Interrupted
 from cluster.replay_command import run_replay
 from cluster.run_folder import RunFolder
 from cluster.screen import Screen
-from cluster.spec import PoolsSpec, Spec
+from cluster.spec import EngineKind, PoolsSpec, Spec
 from cluster.spec_reader import read_spec
 from cluster.spec_rules import check_rules
 from cluster.status_view import fetch_status, status_table
 from cluster.up import run_cluster
-from protocol.errors import BatonError
+from protocol.errors import BatonError, InvalidSpec
 from replay.settings import PolicyName
 
 INTERRUPTED = 130
@@ -44,11 +44,16 @@ def up(
     prefill: Annotated[int | None, typer.Option(min=0, help="Prefill workers.")] = None,
     decode: Annotated[int | None, typer.Option(min=1, help="Decode workers.")] = None,
     port: Annotated[int | None, typer.Option(min=1, max=65534, help="Port of the endpoint.")] = None,
+    engine: Annotated[
+        EngineKind | None, typer.Option(help="torch, or modelled: nothing is computed.")
+    ] = None,
+    speedup: Annotated[float | None, typer.Option(help="Of modelled engines: so many times faster.")] = None,
 ) -> None:
     """Start a cluster on this machine and keep it until Ctrl-C."""
     screen = Screen()
     with _one_sentence(screen):
-        wanted = _overridden(read_spec(spec) if spec else Spec(), model, prefill, decode, port)
+        wanted = _modelled(read_spec(spec) if spec else Spec(), engine, speedup)
+        wanted = _overridden(wanted, model, prefill, decode, port)
         run_cluster(wanted, RunFolder.of_user(), screen)
 
 
@@ -100,16 +105,38 @@ def chat(
 @app.command()
 def replay(
     trace: Annotated[Path, typer.Argument(metavar="TRACE", help="Mooncake JSON lines, or Azure CSV.")],
-    spec: Annotated[Path, typer.Option(metavar="SPEC.yaml", help="Pools and bounds of a step.")],
+    spec: Annotated[
+        Path | None, typer.Option(metavar="SPEC.yaml", help="Pools and bounds of a step; else the default.")
+    ] = None,
     policy: Annotated[PolicyName, typer.Option(help="Who decides.")] = PolicyName.OURS,
-    rate: Annotated[float | None, typer.Option(min=0.001, help="Requests a second, on average.")] = None,
-    requests: Annotated[int | None, typer.Option(min=1, help="How many; the trace is repeated.")] = None,
-    kv_tokens: Annotated[int, typer.Option(min=1024, help="KV room of one worker.")] = 2_000_000,
+    prefill: Annotated[int | None, typer.Option(min=0, help="Prefill workers, instead of the spec.")] = None,
+    decode: Annotated[int | None, typer.Option(min=1, help="Decode workers, instead of the spec.")] = None,
+    rate: Annotated[
+        float | None, typer.Option(min=0.001, help="Requests a second, on average; else as recorded.")
+    ] = None,
+    requests: Annotated[
+        int | None, typer.Option(min=1, help="How many; a trace that is too short is repeated.")
+    ] = None,
+    kv_tokens: Annotated[int, typer.Option(min=1024, help="KV room of one worker, in tokens.")] = 2_000_000,
 ) -> None:
-    """Replay a request trace in virtual time on modelled engines."""
+    """Replay a request trace in virtual time, with modelled engines and Baton's planner."""
     screen = Screen()
     with _one_sentence(screen):
-        run_replay(screen, trace, read_spec(spec), policy, rate, requests, kv_tokens)
+        wanted = _overridden(Spec() if spec is None else read_spec(spec), None, prefill, decode, None)
+        run_replay(screen, trace, wanted, policy, rate, requests, kv_tokens)
+
+
+def _modelled(spec: Spec, engine: EngineKind | None, speedup: float | None) -> Spec:
+    """The spec with the engine that the command line wants."""
+    if engine is not None:
+        spec = replace(spec, engine=engine)
+    if speedup is not None:
+        if not 0.001 <= speedup <= 100_000:
+            raise InvalidSpec(
+                f"--speedup {speedup:g}: write a number of 0.001 to 100000", param="mock.speedup"
+            )
+        spec = replace(spec, mock=replace(spec.mock, speedup=speedup))
+    return spec
 
 
 def _overridden(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from cluster.spec import Dtype, KvDtype, SchedulingSpec, Weights
+from cluster.spec import Dtype, KvDtype, MockSpec, SchedulingSpec, Weights
 from protocol.errors import InvalidSpec
 from protocol.ids import WorkerIdentity
 from protocol.limits import Limits
@@ -27,6 +27,8 @@ class EngineConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     block_size: int
     kv_bytes: int
     threads: int
+    mock: MockSpec | None
+    """None: the model is loaded and computed."""
     scheduling: SchedulingSpec
     limits: Limits
 

@@ -12,11 +12,12 @@ import time
 from collections.abc import Callable
 
 from cluster.engine_config import EngineConfig
+from cluster.modelled_engine import modelled_runner
 from decode_worker.role import DecodeRole
 from engine.engine import Engine
+from engine.runner import Runner
 from engine.schedule import SchedulePolicy, StepOrder
 from engine.torch_runner.load_options import LoadOptions
-from engine.torch_runner.load_runner import load_runner
 from kv_transfer.copy_budget import CopyBudget
 from kv_transfer.nixl_agent import ucx_config
 from kv_transfer.nixl_transport import NixlSettings, NixlTransport
@@ -41,20 +42,7 @@ RoleBuilder = Callable[[EngineConfig, Engine, NixlTransport], Role]
 
 def build_core(config: EngineConfig) -> WorkerCore:
     """Loads the model. Raises UnsupportedModel, InvalidSpec or another BatonError."""
-    runner = load_runner(
-        LoadOptions(
-            model=config.model,
-            kv_bytes=config.kv_bytes,
-            now=time.monotonic,
-            name=config.name,
-            dtype=config.dtype,
-            device=config.device,
-            weights=config.weights,
-            kv_dtype=config.kv_dtype,
-            block_size=config.block_size,
-            threads=config.threads,
-        )
-    )
+    runner = build_runner(config)
     scheduling = config.scheduling
     policy = SchedulePolicy(
         max_batch_tokens=scheduling.max_batch_tokens,
@@ -71,6 +59,28 @@ def build_core(config: EngineConfig) -> WorkerCore:
     return WorkerCore(engine, (role,), config.identity, config.limits)
 
 
+def build_runner(config: EngineConfig) -> Runner:
+    """What computes, or pretends to. Raises as `build_core`."""
+    if config.mock is not None:
+        return modelled_runner(config.model, config.name, config.block_size, config.mock)
+    from engine.torch_runner.load_runner import load_runner  # torch, which a modelled engine does without
+
+    return load_runner(
+        LoadOptions(
+            model=config.model,
+            kv_bytes=config.kv_bytes,
+            now=time.monotonic,
+            name=config.name,
+            dtype=config.dtype,
+            device=config.device,
+            weights=config.weights,
+            kv_dtype=config.kv_dtype,
+            block_size=config.block_size,
+            threads=config.threads,
+        )
+    )
+
+
 def _builder(role: str) -> RoleBuilder:
     builders: dict[str, RoleBuilder] = {"prefill": _prefill_role, "decode": _decode_role}
     if role not in builders:
@@ -79,6 +89,16 @@ def _builder(role: str) -> RoleBuilder:
 
 
 def _prefill_role(config: EngineConfig, engine: Engine, transport: NixlTransport) -> PrefillRole:
+    source, sink = _source(config, engine, transport), _sink(config, engine, transport)
+    return PrefillRole(engine, source, sink, config.limits)
+
+
+def _decode_role(config: EngineConfig, engine: Engine, transport: NixlTransport) -> DecodeRole:
+    source, sink = _source(config, engine, transport), _sink(config, engine, transport)
+    return DecodeRole(engine, sink, source, config.limits)
+
+
+def _source(config: EngineConfig, engine: Engine, transport: NixlTransport) -> KvSource:
     arena, fingerprint = engine.runner.arena, engine.runner.facts.fingerprint
     facts = SourceFacts(
         identity=config.identity,
@@ -89,13 +109,12 @@ def _prefill_role(config: EngineConfig, engine: Engine, transport: NixlTransport
         generations_address=arena.generations_address,
         device=arena.device,
     )
-    source = KvSource(engine.pool, facts, fingerprint, config.limits)
-    return PrefillRole(engine, source, config.limits)
+    return KvSource(engine.pool, facts, fingerprint, config.limits)
 
 
-def _decode_role(config: EngineConfig, engine: Engine, transport: NixlTransport) -> DecodeRole:
+def _sink(config: EngineConfig, engine: Engine, transport: NixlTransport) -> KvSink:
     budget = CopyBudget(config.limits.post_bytes)
-    sink = KvSink(
+    return KvSink(
         engine.pool,
         transport,
         config.identity,
@@ -106,7 +125,6 @@ def _decode_role(config: EngineConfig, engine: Engine, transport: NixlTransport)
             transport.copy_cost(), engine.step_s if engine.running else IDLE_STEP_S
         ),
     )
-    return DecodeRole(engine, sink, config.limits)
 
 
 def main() -> int:

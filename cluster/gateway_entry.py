@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import math
 import secrets
 import time
 import uuid
@@ -10,7 +10,9 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
-from cluster.spec import Spec
+from cluster.model_sizes import read_sizes
+from cluster.spec import SloSpec, Spec
+from gateway.door.call_log import CallLog
 from gateway.door.door_parts import DoorParts
 from gateway.door.http_door import HttpDoor, http_app
 from gateway.door.model_card import ModelCard
@@ -22,12 +24,15 @@ from gateway.service import Gateway
 from gateway.text.model_text import load_model_text
 from protocol.clock import Clock, LoopClock
 from protocol.directory import Directory
-from protocol.errors import DeadlineExceeded, UnsupportedModel, WorkerLost
+from protocol.errors import DeadlineExceeded, WorkerLost
 from protocol.executor import ThreadExecutor
 from protocol.ids import TransferId
-from protocol.links.grpc import GrpcDialer
+from protocol.links.tcp import TcpDialer
 from protocol.messages import WIRE_VERSION, Hello, WorkerRecord
-from router.load_router import LoadRouter
+from router.joint_router import JointRouter
+from router.outlook import Outlook
+from router.prefix_index import IndexLimits
+from router.slo import Slo
 
 FIRST_WORKER_S = 1800.0
 """As long as a worker may take to load."""
@@ -57,19 +62,21 @@ async def build_gateway(spec: Spec, directory: Directory) -> GatewayApp:
     folder = Path(spec.model)
     text = load_model_text(folder, time.time)
     own = Hello(WIRE_VERSION, "gateway", f"gateway-{uuid.uuid4().hex[:8]}", uuid.uuid4().hex)
-    fleet = Fleet(directory, GrpcDialer(own, clock, limits), clock, limits)
-    router = LoadRouter(limits.max_reserved_wait_s)
+    outlook = Outlook(IndexLimits())
+    fleet = Fleet(directory, TcpDialer(own, clock, limits), clock, limits, outlook)
+    router = JointRouter(outlook, promised(spec.slo), limits.max_reserved_wait_s)
     executor = ThreadExecutor(clock, TEXT_THREADS, TEXT_QUEUE)
     async with clock.deadline(FIRST_WORKER_S):
         worker = await _first_decoder(directory, clock, limits.peer_deadline_s)
     metrics = GatewayMetrics(CollectorRegistry(), spec.name)
+    gateway = Gateway(fleet, router, clock, limits, _new_transfer, metrics.replans.inc, metrics.ended)
     parts = DoorParts(
-        generator=Gateway(fleet, router, clock, limits, _new_transfer, metrics.replans.inc),
+        generator=gateway,
         fleet=fleet,
         card=ModelCard(
             name=spec.name,
             max_context=worker.max_context,
-            vocabulary=_vocabulary(folder),
+            vocabulary=read_sizes(folder).vocabulary,
             created=int(time.time()),
             fingerprint=f"fp_{worker.fingerprint[:12]}",
         ),
@@ -80,9 +87,16 @@ async def build_gateway(spec: Spec, directory: Directory) -> GatewayApp:
         sources=Sources(lambda: uuid.uuid4().hex, lambda: secrets.randbits(64), time.time),
         metrics=metrics,
         tenant=Tenant(),
+        calls=CallLog(),
+        logbook=gateway.logbook,
     )
     await fleet.start()
     return GatewayApp(http_app(parts), fleet, executor)
+
+
+def promised(slo: SloSpec) -> Slo:
+    """The spec's promises in seconds."""
+    return Slo(slo.ttft_ms / 1000 or math.inf, slo.itl_ms / 1000 or math.inf)
 
 
 def _new_transfer() -> TransferId:
@@ -100,11 +114,3 @@ async def _first_decoder(directory: Directory, clock: Clock, patience_s: float) 
             if record.role == "decode":
                 return record
         await clock.sleep(POLL_S)
-
-
-def _vocabulary(folder: Path) -> int:
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    size = config.get("vocab_size", config.get("text_config", {}).get("vocab_size"))
-    if not isinstance(size, int):
-        raise UnsupportedModel(f"{folder}/config.json gives no vocab_size")
-    return size

@@ -8,14 +8,14 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from cluster.byte_size import ByteSize
-from cluster.device_preflight import check_devices, workers_on_cpu
+from cluster.cpu_preflight import check_cpu, check_memory
+from cluster.device_preflight import check_devices
+from cluster.model_sizes import read_sizes
 from cluster.spec import PoolSpec, Spec
+from engine.torch_runner.dtype import cpu_flags
 from engine.torch_runner.model_folder import open_folder, resolve_model
 from gateway.text.model_text import load_model_text
 from protocol.errors import BatonError, InvalidSpec
-
-MAX_MEMORY_SHARE = 0.9
 
 
 class PortTaken(BatonError):
@@ -28,10 +28,15 @@ def prepared(spec: Spec) -> Spec:
     check_port(spec.gateway.host, spec.gateway.port)
     _check_cores("pools.prefill", spec.pools.prefill)
     _check_cores("pools.decode", spec.pools.decode)
-    _check_memory(spec)
+    if spec.computes:
+        check_cpu(spec, cpu_flags())
     check_devices(spec)
-    folder = resolve_model(spec.model).resolve()
-    open_folder(folder)
+    folder = resolve_model(spec.model, weights=spec.computes).resolve()
+    if spec.computes:
+        weights = sum(file.stat().st_size for file in open_folder(folder).weights)
+        check_memory(spec, weights, _available_memory())
+    else:
+        read_sizes(folder)  # KV is a few bytes a token
     load_model_text(folder, time.time)
     return replace(spec, model=str(folder), served_name=spec.name)
 
@@ -59,19 +64,6 @@ def _check_cores(path: str, pool: PoolSpec) -> None:
     missing = sorted(set(pool.cores) - os.sched_getaffinity(0))
     if missing:
         raise InvalidSpec(f"{path}.cores: this machine has no core {missing[0]}", param=f"{path}.cores")
-
-
-def _check_memory(spec: Spec) -> None:
-    """KV memory alone; weights are not known yet."""
-    workers = workers_on_cpu(spec)
-    wanted = spec.kv_memory * workers
-    available = _available_memory()
-    if wanted > available * MAX_MEMORY_SHARE:
-        raise InvalidSpec(
-            f"kv_memory: {workers} workers with {spec.kv_memory} each do not fit into the "
-            f"{ByteSize(available >> 20 << 20)} that are free",
-            param="kv_memory",
-        )
 
 
 def _available_memory() -> int:

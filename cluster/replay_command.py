@@ -13,7 +13,8 @@ from replay.engine_times import EngineTimes
 from replay.outcome import Outcome
 from replay.replay import replay
 from replay.settings import PolicyName, ReplaySettings
-from replay.trace import read_trace, scaled
+from replay.trace import scaled
+from replay.trace_file import read_trace
 
 
 def run_replay(
@@ -32,7 +33,17 @@ def run_replay(
         bar = progress.add_task("replaying", total=len(wanted))
         outcome = replay(wanted, settings, lambda done: progress.update(bar, completed=done))
     screen.out.print(outcome_table(outcome))
+    screen.say(_what_ran(settings))
     screen.say("modelled: engines and links (Dynamo's mock formulas), index without delay; real: the planner")
+
+
+def _what_ran(settings: ReplaySettings) -> str:
+    times = settings.times
+    return (
+        f"{settings.policy.value} on {settings.prefills} prefill and {settings.decodes} decode workers, "
+        f"{settings.kv_tokens} tokens of KV each; steps of at most {times.max_batch_tokens} prompt tokens, "
+        f"{times.max_step_s * 1000:g} ms beside {times.max_running} sequences"
+    )
 
 
 def settings_of(spec: Spec, policy: PolicyName, kv_tokens: int) -> ReplaySettings:

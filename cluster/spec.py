@@ -20,6 +20,7 @@ DEFAULT_LIMITS = Limits()
 Dtype = Literal["auto", "fp32", "bf16"]
 Weights = Literal["model", "int8"]
 KvDtype = Literal["model", "int8"]
+EngineKind = Literal["torch", "modelled"]
 DEVICE = r"cpu|cuda(:[0-9]{1,3})?"
 DEVICES = '"cpu", "cuda" or "cuda:N"'
 Count = Annotated[int, Meta(ge=0, le=4096, description="a number of processes", examples=[1])]
@@ -81,12 +82,44 @@ class SchedulingSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class MockSpec:
+    """What a modelled engine pretends to be."""
+
+    speedup: Annotated[
+        float, Meta(ge=0.001, le=100_000, description="how much faster than modelled", examples=[100])
+    ] = 1.0
+    """Its modelled times are divided by this."""
+    kv_tokens: Annotated[
+        int, Meta(ge=1024, le=1 << 24, description="KV room of one worker, in tokens", examples=[262_144])
+    ] = 262_144
+    """In place of `kv_memory`."""
+
+
+@dataclass(frozen=True, slots=True)
+class SloSpec:
+    """What is promised to every request: plans that keep it go before others. 0 promises nothing."""
+
+    ttft_ms: Annotated[
+        int, Meta(ge=0, le=3_600_000, description="ms from arrival to the first token", examples=[2000])
+    ] = 0
+    itl_ms: Annotated[int, Meta(ge=0, le=60_000, description="ms between two tokens", examples=[50])] = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Spec:
     """A cluster."""
 
     model: Annotated[
         str, Meta(min_length=1, description="a model folder or a name on the hub", examples=[DEFAULT_MODEL])
     ] = DEFAULT_MODEL
+    engine: Annotated[
+        EngineKind,
+        Meta(
+            description="torch, or modelled: no weights, made-up tokens, modelled times", examples=["torch"]
+        ),
+    ] = "torch"
+    mock: MockSpec = MockSpec()
+    """Only for `engine: modelled`."""
     served_name: Annotated[
         str, Meta(max_length=256, description="the name that clients ask for", examples=["baton-tiny"])
     ] = ""
@@ -118,11 +151,17 @@ class Spec:
     ] = "ray"
     limits: Limits = DEFAULT_LIMITS
     scheduling: SchedulingSpec = SchedulingSpec()
+    slo: SloSpec = SloSpec()
 
     @property
     def name(self) -> str:
         """The model name that clients ask for."""
         return self.served_name or self.model.rstrip("/").rsplit("/", 1)[-1]
+
+    @property
+    def computes(self) -> bool:
+        """Whether its engines load the model, or only pretend to."""
+        return self.engine == "torch"
 
     def device_of(self, pool: PoolSpec) -> str:
         """Where the workers of a pool compute."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 
-from cluster.spec import PoolSpec, Spec
+from cluster.spec import MockSpec, PoolSpec, Spec
 from protocol.errors import InvalidSpec
 from protocol.limits import Limits
 
@@ -15,9 +15,24 @@ def check_rules(spec: Spec) -> None:
         raise _wrong("pools.decode.replicas", "at least one decode worker is needed; write `replicas: 1`")
     _check_pool("pools.prefill", spec.pools.prefill)
     _check_pool("pools.decode", spec.pools.decode)
+    _check_engine(spec)
     _check_int8(spec, "weights", spec.weights)
     _check_int8(spec, "kv_dtype", spec.kv_dtype)
     _check_limits(spec.limits)
+
+
+def _check_engine(spec: Spec) -> None:
+    if spec.computes:
+        if spec.mock != MockSpec():
+            raise _wrong("mock", "it is for modelled engines only; write `engine: modelled`, or leave it out")
+        return
+    if "int8" in (spec.weights, spec.kv_dtype):
+        raise _wrong("engine", "modelled engines have no weights and no KV to quantise; leave int8 out")
+    for name, pool in (("prefill", spec.pools.prefill), ("decode", spec.pools.decode)):
+        if pool.replicas and spec.device_of(pool) != "cpu":
+            raise _wrong(
+                "engine", f"modelled engines need no device, and pools.{name} names one; leave it out"
+            )
 
 
 def _check_int8(spec: Spec, key: str, value: str) -> None:

@@ -13,7 +13,7 @@ from cluster.spec import PoolSpec, Spec
 from protocol.clock import LoopClock
 from protocol.directory import Directory
 from protocol.ids import Incarnation, WorkerId, WorkerIdentity
-from protocol.links.grpc import GrpcDialer, GrpcLinkServer
+from protocol.links.tcp import TcpDialer, TcpLinkServer
 from protocol.messages import WIRE_VERSION, Hello
 from worker.engine_process import ChildCommand, ChildHost
 from worker.worker_server import WorkerServer
@@ -55,8 +55,8 @@ def build_worker(spec: Spec, place: WorkerPlace, directory: Directory) -> Worker
     clock, limits = LoopClock(), spec.limits
     return WorkerServer(
         host=ChildHost(engine_command(spec, pool, place, identity), clock, limits),
-        link_server=GrpcLinkServer(own, clock, limits),
-        dialer=GrpcDialer(own, clock, limits),
+        link_server=TcpLinkServer(own, clock, limits),
+        dialer=TcpDialer(own, clock, limits),
         directory=directory,
         clock=clock,
         limits=limits,
@@ -80,6 +80,7 @@ def engine_command(spec: Spec, pool: PoolSpec, place: WorkerPlace, identity: Wor
         block_size=spec.block_size,
         kv_bytes=int(spec.kv_memory),
         threads=threads,
+        mock=None if spec.computes else spec.mock,
         scheduling=spec.scheduling,
         limits=spec.limits,
     )

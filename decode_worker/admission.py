@@ -35,3 +35,11 @@ def refuse_reservation(
     if stuck + max(largest, growth) > pool.total:
         return Busy("the batch could not drain beside one more reservation")
     return None
+
+
+def spare_blocks(engine: Engine, reservations: Seq[Reservation]) -> int:
+    """Blocks that may be held for readers, or for prefixes on their way, by the same rule."""
+    pool = engine.pool
+    stuck = pool.held(OwnerKind.DEST, OwnerKind.PINNED, OwnerKind.QUARANTINE)
+    growth = max((reservation.growth for reservation in reservations), default=0)
+    return min(engine.spare(), pool.total - stuck - growth)

@@ -4,27 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Sequence as Seq
 
-from decode_worker.admission import refuse_reservation
+from decode_worker.admission import refuse_reservation, spare_blocks
 from decode_worker.reservation import Reservation
 from engine.engine import Engine
 from engine.owner import Owner
 from engine.step_hook import Progress
+from kv_transfer.prefix_fetch import PrefixFetches
 from kv_transfer.sink import KvSink
+from kv_transfer.source import KvSource
 from protocol.errors import BatonError, Busy, ContextOverflow, DeadlineExceeded, TransferFailed
 from protocol.ids import AttemptKey, TransferId
 from protocol.limits import Limits
 from protocol.mail import EngineOutbox, Inbound, Outbound, PeerId
-from protocol.messages import Admitted, Cancel, Compute, Failed, Join, Refused, Reserve, StepReport
+from protocol.messages import Admitted, Cancel, Compute, Failed, Fetch, Join, Refused, Reserve, StepReport
 from protocol.stamp import Stamp
 from worker.attempts import Attempt, Attempts
+from worker.pull_log import PullLog
+from worker.role_load import RoleLoad
 
 
 class DecodeRole:
-    """Plays decode in one engine. Knows nothing of prefill but the transfer's source."""
+    """Plays decode in one engine. Of others it knows sources and readers of KV, nothing else."""
 
-    def __init__(self, engine: Engine, sink: KvSink, limits: Limits) -> None:
+    def __init__(self, engine: Engine, sink: KvSink, source: KvSource, limits: Limits) -> None:
         self._engine = engine
         self._sink = sink
+        self._source = source
+        self._fetches = PrefixFetches(engine, sink, limits)
+        self._pulls = PullLog(engine.block_size)
         self._limits = limits
         self._attempts = Attempts()
         self._reservations: dict[AttemptKey, Reservation] = {}
@@ -33,7 +40,7 @@ class DecodeRole:
         self._planned_at = 0.0
 
     def receive(self, mail: Inbound, now: float) -> None:
-        """Commands of gateways; the verbs of sources go to the sink."""
+        """Commands of gateways; the verbs of sources and readers of KV."""
         match mail.frame:
             case Reserve():
                 self._reserve(mail.frame, mail.peer, now)
@@ -45,22 +52,30 @@ class DecodeRole:
                 self._cancel(key, now)
             case Join() | Cancel():
                 return  # of an attempt that is over, or of another gateway
+            case Fetch():
+                self._source.fetch(mail.frame, mail.peer, now, self._spare())
             case _:
                 self._sink.receive(mail, now)
+                self._source.receive(mail, now)
 
     def peer_lost(self, peer: PeerId, now: float) -> None:
-        """A gateway's requests are forgotten; transfers from a lost source fail."""
+        """A gateway's requests are forgotten; transfers from a lost source fail; a reader's leases run on."""
         for attempt in self._attempts.of_peer(peer):
             self._cancel(attempt.key, now)
         self._sink.peer_lost(peer, now)
+        self._source.peer_lost(peer)
 
     def before_plan(self, now: float) -> None:
         """Moves transfers, lets verified requests join, ends what is too late."""
         self._planned_at = now
         for attempt in self._attempts.expired(now):
             self._fail(attempt.key, DeadlineExceeded("the deadline passed"), now)
+        self._source.before_plan(now)
         self._sink.before_plan(now)
-        for end in self._sink.take_ends():
+        ends = self._sink.take_ends()
+        self._pulls.note(ends)
+        self._attempts.pulled(self._fetches.settle(ends, now), now)
+        for end in ends:
             key = self._by_transfer.get(end.transfer)
             if key is None:
                 continue
@@ -91,13 +106,23 @@ class DecodeRole:
 
     def take_outbox(self) -> list[EngineOutbox]:
         """What is to be sent since the last call."""
-        mail = self._outbox + self._sink.take_outbox()
+        mail = self._outbox + self._sink.take_outbox() + self._source.take_outbox()
         self._outbox = []
         return mail
 
     def counters(self) -> tuple[tuple[str, int], ...]:
         """Monotonic counts."""
-        return self._sink.counters()
+        return self._sink.counters() + self._source.counters()
+
+    def load(self) -> RoleLoad:
+        """Reservations that have not joined the batch, and those who wait for their prefix, beside what is in
+        the engine."""
+        own, pulls = self._attempts.own(self._reservations), self._pulls.take()
+        return RoleLoad(own, len(self._reservations), self._fetches.queued_tokens, pulls)
+
+    def turnover(self) -> int:
+        """Attempts that came and attempts that went."""
+        return self._attempts.turnover
 
     def busy(self) -> bool:
         """Whether a transfer is in flight."""
@@ -146,8 +171,10 @@ class DecodeRole:
         elif len(self._attempts) >= self._limits.max_open_requests:
             self._refuse(key, peer, Busy("the queue is full"))
         else:
-            self._attempts.add(Attempt(sequence, peer, now + frame.assignment.remaining_s, now))
-            self._engine.admit(sequence)
+            left_s = frame.assignment.remaining_s
+            self._attempts.add(Attempt(sequence, peer, now + left_s, now))
+            if not self._fetches.begin(sequence, frame.prefix, self._spare(), left_s, now):
+                self._engine.admit(sequence)
             self._outbox.append(Outbound(peer, Admitted(key, 0)))
 
     def _join(self, key: AttemptKey, token: int, now: float) -> None:
@@ -160,6 +187,9 @@ class DecodeRole:
         reservation.joined_at = now
         sequence.append(token)
         self._start_if_whole(reservation)
+
+    def _spare(self) -> int:
+        return spare_blocks(self._engine, tuple(self._reservations.values()))
 
     def _clash(self, key: AttemptKey, transfer: TransferId | None) -> BatonError | None:
         """Why these names cannot be used; ids are drawn at random, so only confusion leads here."""
@@ -195,6 +225,7 @@ class DecodeRole:
     def _cancel(self, key: AttemptKey, now: float) -> None:
         reservation = self._reservations.get(key)
         self._forget(key)
+        self._fetches.cancel(key, now)
         if self._engine.drop(key) or reservation is None:
             return
         if reservation.verified_at is None:

@@ -30,6 +30,8 @@ class Engine:
         self._waiting = WaitingQueue()
         self._turns = Turns(policy.max_running)
         self._times = StepTimes()
+        self._budget = 0
+        """Prompt tokens that the step planned last might have computed."""
         self._in_flight = InFlight()
         self._ended: list[Sequence] = []
         self._by_key: dict[AttemptKey, Sequence] = {}
@@ -133,6 +135,21 @@ class Engine:
         """Predicted seconds of a step; None where nothing like it was measured."""
         return self._times.predict_s(*_shape(step))
 
+    def prompt_budget(self) -> int:
+        """Prompt tokens that keep the next step within its target, beside the batch that was last planned."""
+        return self._budget if self._running else self._budget_beside(0)
+
+    def _budget_beside(self, decodes: int) -> int:
+        policy = self._policy
+        return self._times.prompt_budget(decodes, policy.max_step_s, self.block_size, policy.max_batch_tokens)
+
+    def spare(self) -> int:
+        """Blocks that transfers may hold beside those they hold already, so that the largest sequence still
+        finishes whatever they do."""
+        stuck = self.pool.held(OwnerKind.DEST, OwnerKind.PINNED, OwnerKind.QUARANTINE)
+        largest = max((s.full_need for s in (*self._running, *self._waiting)), default=0)
+        return self.pool.total - stuck - largest
+
     def commit(self, step: Step, result: StepResult) -> list[Progress]:
         """Applies the oldest step in flight: KV counts as computed, full blocks become findable, tokens
         are appended, and sequences that are done leave the batch. Rows of sequences that are gone, or
@@ -170,20 +187,12 @@ class Engine:
         decided = Schedule((), (), ())
         if self._in_flight and any(sequence.alone for sequence in (*self._running, *self._waiting)):
             return decided
+        self._budget = self._budget_beside(sum(1 for one in self._running if one.uncomputed == 1))
         for running, waiting in self._turns.next(self._running, self.waiting):
-            budget = self._prompt_budget()
-            decided = schedule(running, waiting, self.pool, self._policy, self.block_size, budget)
+            decided = schedule(running, waiting, self.pool, self._policy, self.block_size, self._budget)
             if decided.changes:
                 break
         return decided
-
-    def _prompt_budget(self) -> int:
-        """Prompt tokens that keep the next step within its target; asked only where there are prompts."""
-        policy = self._policy
-        decodes = sum(1 for sequence in self._running if sequence.uncomputed == 1)
-        if decodes == len(self._running) and not self._waiting:
-            return policy.max_batch_tokens
-        return self._times.prompt_budget(decodes, policy.max_step_s, self.block_size, policy.max_batch_tokens)
 
     def check(self) -> None:
         """Raises EngineFailed if the blocks or the sequences do not add up."""

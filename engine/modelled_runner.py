@@ -12,6 +12,7 @@ import hashlib
 from array import array
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,14 @@ from protocol.messages import TokenLogprobs
 from protocol.sampling import Sampling
 
 CELL_BYTES = 8
+
+
+class Cost(Protocol):
+    """How long steps take."""
+
+    def seconds(self, step: Step) -> float:
+        """Of one step."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +78,7 @@ class ModelledPending:
 class ModelledRunner:
     """Computes cells instead of KV. How far it looks ahead is as `facts` say."""
 
-    def __init__(self, facts: RunnerFacts, num_blocks: int, cost: StepCost) -> None:
+    def __init__(self, facts: RunnerFacts, num_blocks: int, cost: Cost) -> None:
         self._facts = facts
         self._cost = cost
         cells: npt.NDArray[np.uint64] = np.zeros((num_blocks, facts.block_size), dtype=np.uint64)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from enum import Enum
 
+from gateway.course import Course
 from gateway.inbox import Heard, Inbox
 from gateway.worker_link import WorkerLink
 from protocol.clock import Clock
@@ -18,10 +19,11 @@ from protocol.errors import (
     WorkerLost,
     error_from_code,
 )
-from protocol.ids import AttemptKey, TransferId, WorkerIdentity
+from protocol.ids import AttemptKey, WorkerIdentity
 from protocol.limits import Limits
 from protocol.messages import Admitted, Cancel, Compute, Failed, Join, Prefill, Refused, Reserve, TokenDelta
 from protocol.request import Assignment
+from router.own_work import Booking
 
 LOG = logging.getLogger("baton.gateway")
 INBOX_ROOM = 65536
@@ -42,19 +44,11 @@ class AttemptState(Enum):
 class AttemptRun:
     """Drives one attempt. Whatever happens, `end` leaves nothing of it on any worker."""
 
-    def __init__(
-        self,
-        assignment: Assignment,
-        decode: WorkerLink,
-        prefill: WorkerLink | None,
-        transfer: TransferId,
-        clock: Clock,
-        limits: Limits,
-    ) -> None:
+    def __init__(self, assignment: Assignment, course: Course, clock: Clock, limits: Limits) -> None:
         self._assignment = assignment
-        self._decode = decode
-        self._prefill = prefill
-        self._transfer = transfer
+        self._course = course
+        self._decode = course.decode
+        self._prefill = course.prefill
         self._clock = clock
         self._limits = limits
         self._inbox = Inbox(clock, INBOX_ROOM)
@@ -82,20 +76,21 @@ class AttemptRun:
     async def place(self) -> None:
         """Reserves at the decode worker, then hands the prompt to the prefill worker.
         Raises Busy (or another error of the tree); then nothing is held once `end` has run."""
-        tokens = len(self._assignment.tokens)
+        assignment, course = self._assignment, self._course
         if self._prefill is None:
-            await self._ask(self._decode, Compute(self._assignment), tokens)
+            await self._ask(self._decode, Compute(assignment, course.prefix), course.work)
             self.reserved_at = self._clock.now()
             self._state = AttemptState.DECODING
             return
         source = self._prefill.record.address
-        await self._ask(self._decode, Reserve(self._assignment, self._transfer, source), 0)
+        await self._ask(self._decode, Reserve(assignment, course.transfer, source), course.room)
         self.reserved_at = self._clock.now()
-        await self._ask(self._prefill, Prefill(self._assignment, self._transfer), tokens)
+        await self._ask(self._prefill, Prefill(assignment, course.transfer, course.prefix), course.work)
         self._state = AttemptState.PREFILLING
 
     async def next(self) -> TokenDelta:
-        """The next delta in order; the last one has `finish` set. Raises one error of the tree instead."""
+        """The next delta in order; the last one has `finish` set. Raises one error of the tree instead.
+        While the client is read to more slowly than the workers speak, several become one."""
         while True:
             heard = await self._hear(self._deadline, None)
             delta = heard.said
@@ -105,7 +100,7 @@ class AttemptRun:
                 raise self._lost(heard.worker, "left out a token")
             self._next += len(delta.tokens)
             self._advance(delta)
-            return delta
+            return self._with_following(delta)
 
     def end(self) -> None:
         """Takes the attempt back from every worker that may still hold it; twice is harmless."""
@@ -114,6 +109,22 @@ class AttemptRun:
             link.close(self._key)
             if self._state is not AttemptState.DONE:
                 self._cancel(link)
+
+    def _with_following(self, delta: TokenDelta) -> TokenDelta:
+        """Joined with the tokens that have come meanwhile and go on where it ends."""
+        while self._state is AttemptState.DECODING and (more := self._inbox.following(self._next)):
+            self._next += len(more.tokens)
+            self._advance(more)
+            delta = TokenDelta(
+                key=delta.key,
+                first_index=delta.first_index,
+                tokens=delta.tokens + more.tokens,
+                logprobs=delta.logprobs + more.logprobs,
+                finish=more.finish,
+                cached_tokens=delta.cached_tokens,
+                stamps=delta.stamps + more.stamps,
+            )
+        return delta
 
     def _advance(self, delta: TokenDelta) -> None:
         """The first token hands the request over; one that ends it leaves the decode slot without use."""
@@ -126,9 +137,9 @@ class AttemptRun:
             self._state = AttemptState.DECODING
             self._send(self._decode, Join(self._key, delta.tokens[0]))
 
-    async def _ask(self, link: WorkerLink, frame: Compute | Reserve | Prefill, tokens: int) -> None:
-        """Asks a worker to admit the attempt; `tokens` of prompt become its work."""
-        link.open(self._key, self._inbox, tokens)
+    async def _ask(self, link: WorkerLink, frame: Compute | Reserve | Prefill, booking: Booking) -> None:
+        """Asks a worker to admit the attempt."""
+        link.open(self._key, self._inbox, booking)
         self._asked.append(link)
         self._send(link, frame)
         until = self._clock.now() + self._limits.peer_deadline_s
@@ -179,7 +190,10 @@ class AttemptRun:
         try:
             link.send(frame)
         except LinkClosed as closed:
-            raise self._lost(link.identity, "went away") from closed
+            if not link.leaving:
+                raise self._lost(link.identity, "went away") from closed
+            self.failed_at = link.identity
+            raise WorkerLeaving(f"worker {link.record.worker} has left") from closed
 
     def _cancel(self, link: WorkerLink) -> None:
         try:

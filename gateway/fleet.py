@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from gateway.bell import Bell
 from gateway.worker_link import WorkerLink
 from protocol.clock import Clock
 from protocol.directory import Directory
+from protocol.errors import LinkClosed
 from protocol.ids import WorkerId, WorkerIdentity
+from protocol.kv_events import KvDumpWanted
 from protocol.limits import Limits
 from protocol.links.link import Dialer
 from protocol.load_report import LoadReport
 from protocol.messages import WorkerRecord
+from router.outlook import Outlook
 
 LOG = logging.getLogger("baton.gateway")
 
@@ -20,7 +24,14 @@ LOG = logging.getLogger("baton.gateway")
 class Fleet:
     """Dials whoever the directory names, again and again, and forgets whoever's link closes."""
 
-    def __init__(self, directory: Directory, dialer: Dialer, clock: Clock, limits: Limits) -> None:
+    def __init__(
+        self, directory: Directory, dialer: Dialer, clock: Clock, limits: Limits, outlook: Outlook
+    ) -> None:
+        """`outlook` is kept up to date with whoever is linked."""
+        self.bell = Bell(clock)
+        """Rings when there may be a place where there was none."""
+        self._outlook = outlook
+        self._wanting: frozenset[WorkerIdentity] = frozenset()
         self._directory = directory
         self._dialer = dialer
         self._clock = clock
@@ -83,6 +94,19 @@ class Fleet:
                 if not link.watch(self._limits.report_every_s):
                     LOG.warning("%s worker %s is frozen", link.record.role, link.record.worker)
                     self._keeping[link.identity].cancel()  # it is dialled again while the directory names it
+            self._ask_for_dumps()
+
+    def _ask_for_dumps(self) -> None:
+        """Of whoever missed some events, or whose first have not come within a look."""
+        wanting = self._outlook.wanting()
+        for identity in wanting:
+            link = self._links.get(identity)
+            if link is not None and identity in self._wanting:
+                try:
+                    link.send(KvDumpWanted(identity))
+                except LinkClosed:
+                    continue  # its next link begins with a dump
+        self._wanting = frozenset(wanting)
 
     async def _refresh(self) -> None:
         """A directory that does not answer freezes membership, whatever it raises: the last view stays."""
@@ -118,6 +142,7 @@ class Fleet:
                 await self._clock.sleep(pause_s)
         finally:
             del self._keeping[record.address.identity]
+            self._outlook.leave(record.address.identity)
 
     async def _serve(self, record: WorkerRecord) -> bool:
         """One link from dialling to its end. Whether there was one; no failure of it is another's."""
@@ -127,7 +152,7 @@ class Fleet:
         except Exception as failed:
             LOG.info("cannot link to %s: %r", record.worker, failed)
             return False
-        link = WorkerLink(record, opened, self._limits)
+        link = WorkerLink(record, opened, self._limits, self._outlook, self.bell)
         self._links[link.identity] = link
         LOG.info("linked to %s worker %s", record.role, record.worker)
         try:

@@ -41,6 +41,16 @@ class Inbox:
             self._heard.append(Heard(worker, said))
             self._bell.ring()
 
+    def following(self, index: int) -> TokenDelta | None:
+        """What was heard next, if it is tokens that go on at `index`; it is taken out then."""
+        if not self._heard:
+            return None
+        said = self._heard[0].said
+        if not isinstance(said, TokenDelta) or said.first_index != index or not said.tokens:
+            return None
+        self._heard.popleft()
+        return said
+
     async def next(self, within_s: float) -> Heard:
         """The next thing heard. Raises DeadlineExceeded after `within_s` seconds, and BatonError when
         all that was kept before the overrun has been read."""

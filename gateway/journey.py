@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 
+from gateway.attempt_note import AttemptNote
 from gateway.fair_order import Place
 from gateway.generator import TokenEvent
+from gateway.phase_clock import PhaseClock
+from protocol.errors import BatonError
 from protocol.ids import WorkerIdentity
 from protocol.messages import TokenDelta
 from protocol.request import Request
-from protocol.stamp import Phase, Stamp
+from router.prompt_chain import PromptChain
 
 SUSPECT_AFTER = 2
 """Deaths in a running step; whoever was in both is computed alone."""
+NOTES = 16
+"""Attempts that are remembered; those before are not."""
 
 
 @dataclass(slots=True)
@@ -32,7 +38,6 @@ class Journey:
     suspicion: int = 0
     """Deaths of engines that were computing this request, since it last computed alone and well."""
     cached_tokens: int | None = None
-    stamps: list[Stamp] = field(default_factory=list)
     avoid: frozenset[WorkerIdentity] = frozenset()
     """Workers that failed this request."""
     placed_at: float | None = None
@@ -40,13 +45,14 @@ class Journey:
     first_at: float | None = None
     """When the first token came, and how many seconds that was after its place."""
     first_s: float = 0.0
-    _got_on_at: float = 0.0
-    """Time of the last token, or of the arrival."""
-    _placing: tuple[Stamp, ...] = ()
-    """Phases of the attempt that has said nothing yet."""
+    finished: bool = False
+    chain: PromptChain | None = None
+    """Block keys, as far as anybody asked for them."""
+    notes: deque[AttemptNote] = field(default_factory=lambda: deque(maxlen=NOTES))
+    phases: PhaseClock = field(init=False)
 
     def __post_init__(self) -> None:
-        self._got_on_at = self.arrived_at
+        self.phases = PhaseClock(self.arrived_at)
 
     def remaining_s(self, now: float) -> float:
         """Seconds to the deadline."""
@@ -57,29 +63,32 @@ class Journey:
         """Whether it is to be computed alone, so that one more death would tell who is to blame."""
         return self.suspicion >= SUSPECT_AFTER
 
-    def placed(self, tried_at: float, reserved_at: float) -> None:
-        """A plan was tried at `tried_at` and its decode worker answered at `reserved_at`. What lost
-        attempts took since the last token counts as waiting, so each second is stamped once at most."""
-        queue = Stamp(Phase.QUEUE, tried_at - self._got_on_at)
-        self._placing = (queue, Stamp(Phase.RESERVE, reserved_at - tried_at))
+    def placed(self, plan_s: float, tried_at: float, reserved_at: float) -> None:
+        """A plan that took `plan_s` to make was tried at `tried_at`, and its decode worker answered at
+        `reserved_at`."""
+        self.phases.placed(plan_s, tried_at, reserved_at)
         self.placed_at = reserved_at
+
+    def lost(self, error: BatonError, failed_at: WorkerIdentity | None) -> None:
+        """The last attempt came to nothing."""
+        if self.notes:
+            self.notes[-1].loss, self.notes[-1].failed_at = error, failed_at
 
     def accept(self, delta: TokenDelta, now: float) -> TokenEvent:
         """The delta becomes part of the answer. From here on it counts as sent."""
-        self.stamps += [*self._placing, *delta.stamps]
-        self._placing = ()
-        self._got_on_at = now
+        self.phases.spoke(delta.stamps, now)
         if self.first_at is None:
             self.first_at = now
             self.first_s = 0.0 if self.placed_at is None else now - self.placed_at
         self.sent.extend(delta.tokens)
         if self.cached_tokens is None:
             self.cached_tokens = delta.cached_tokens
+        self.finished = delta.finish is not None
         return TokenEvent(
             first_index=delta.first_index,
             tokens=delta.tokens,
             logprobs=delta.logprobs,
             finish=delta.finish,
             cached_tokens=self.cached_tokens,
-            stamps=tuple(self.stamps) if delta.stamps or delta.finish is not None else (),
+            stamps=self.phases.stamps() if delta.stamps or self.finished else (),
         )

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from gateway.calibration import predictions
+from gateway.record import Record
+
 TTFT_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 51.2, 102.4)
 ITL_S = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 E2E_S = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 51.2, 102.4, 204.8, 409.6, 819.2)
@@ -49,6 +52,21 @@ class GatewayMetrics:
             registry=registry,
             buckets=PHASE_S,
         )
+        self._errors = Histogram(
+            "baton_prediction_error_seconds",
+            "How much later or earlier than predicted a phase of a sequence was over.",
+            ("model", "phase", "kind"),
+            registry=registry,
+            buckets=PHASE_S,
+        )
+
+    def ended(self, record: Record) -> None:
+        """What one sequence took in the gateway, and how far that was from what was predicted."""
+        for phase, seconds in record.phases.items():
+            self.phase(phase.value, seconds)
+        for phase, predicted, measured in predictions(record):
+            kind = "late" if measured > predicted else "early"
+            self._errors.labels(self._model, phase.value, kind).observe(abs(measured - predicted))
 
     def answered(self, path: str, status: int) -> None:
         """Counts one HTTP call; `path` is a known route or `other`."""

@@ -29,6 +29,7 @@ class Recovery:
 
     def lost(self, journey: Journey, run: AttemptRun, error: BatonError) -> None:
         """One attempt was lost. Raises RetriesSpent or Quarantined if there is to be no other."""
+        journey.lost(error, run.failed_at)
         if isinstance(error, EngineDeath):
             journey.deaths += 1
             self._suspect(journey, run, error)

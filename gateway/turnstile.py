@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from gateway.fair_order import Place
+
+
+class Turn:
+    """The stay of one who is inside."""
+
+    def __init__(self, leave: Callable[[], None]) -> None:
+        self._leave = leave
+        self.over = False
+
+    def pass_on(self) -> None:
+        """Lets the next one in; twice is harmless."""
+        if not self.over:
+            self.over = True
+            self._leave()
 
 
 class Turnstile:
@@ -31,14 +45,15 @@ class Turnstile:
         return int(self._taken) + sum(other < place for other in self._waiting)
 
     @asynccontextmanager
-    async def turn(self, place: Place) -> AsyncIterator[None]:
+    async def turn(self, place: Place) -> AsyncIterator[Turn]:
         """Waits until nobody with a lower `place` waits and nobody is inside. A cancelled wait leaves
         no trace. Places are unique among those who wait."""
         await self._enter(place)
+        turn = Turn(self._leave)
         try:
-            yield
+            yield turn
         finally:
-            self._leave()
+            turn.pass_on()
 
     async def _enter(self, place: Place) -> None:
         if not self._taken:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from gateway.bell import Bell
 from gateway.engine_death import EngineDeath
 from gateway.inbox import Inbox
 from protocol.errors import LinkClosed, WorkerLeaving, WorkerLost
 from protocol.ids import AttemptKey, WorkerIdentity
+from protocol.kv_events import KvEvents
 from protocol.limits import Limits
 from protocol.links.link import Link
 from protocol.load_report import LoadReport
@@ -20,7 +22,9 @@ from protocol.messages import (
     TokenDelta,
     WorkerRecord,
 )
-from router.route_plan import WorkerView
+from router.desk import Desk
+from router.outlook import Outlook
+from router.own_work import Booking
 
 GATEWAY_PATIENCE = 2
 """Looks by which a gateway waits longer for a silent engine than the engine's own worker does."""
@@ -29,22 +33,31 @@ GATEWAY_PATIENCE = 2
 class WorkerLink:
     """The gateway's side of one worker."""
 
-    def __init__(self, record: WorkerRecord, link: Link, limits: Limits) -> None:
+    def __init__(
+        self, record: WorkerRecord, link: Link, limits: Limits, outlook: Outlook, bell: Bell
+    ) -> None:
+        """`outlook` learns what the worker says and is sent; `bell` rings when it may have a place."""
         self.record = record
-        self.load: LoadReport | None = None
+        self.desk: Desk = outlook.join(record)
+        self._outlook = outlook
+        self._bell = bell
         self._link = link
         self._limits = limits
         self._silent_s = 0.0
         self._leaving = False
         self._loss: WorkerLost | None = None
         self._inboxes: dict[AttemptKey, Inbox] = {}
-        self._prompts: dict[AttemptKey, int] = {}
         self._dropped = 0
 
     @property
     def identity(self) -> WorkerIdentity:
         """Which life of which worker this is."""
         return self.record.address.identity
+
+    @property
+    def load(self) -> LoadReport | None:
+        """The last report; None before the first."""
+        return self.desk.load
 
     @property
     def dropped(self) -> int:
@@ -59,7 +72,7 @@ class WorkerLink:
     @property
     def usable(self) -> bool:
         """Whether new work may be sent there: its engine has said how it is, and the worker stays."""
-        return self.load is not None and not self._leaving and self._loss is None
+        return self.desk.usable
 
     def watch(self, passed_s: float) -> bool:
         """Whether its engine lives, `passed_s` after the last look. One that begins no long step speaks
@@ -73,21 +86,18 @@ class WorkerLink:
         self._lose(WorkerLost(f"worker {self.record.worker} is frozen: {self._silent_s:.1f} s of silence"))
         return False
 
-    def view(self) -> WorkerView:
-        """What the router may know."""
-        return WorkerView(self.record, self.load, sum(self._prompts.values()), len(self._inboxes))
-
-    def open(self, key: AttemptKey, inbox: Inbox, tokens: int) -> None:
-        """Frames of this attempt go to `inbox`; `tokens` count as work here until one comes back."""
+    def open(self, key: AttemptKey, inbox: Inbox, booking: Booking) -> None:
+        """Frames of this attempt go to `inbox`; its booking counts as load here from now on."""
         self._inboxes[key] = inbox
-        self._prompts[key] = tokens
+        self.desk.open(key, booking)
         if self._loss is not None:
             inbox.put(self.identity, self._loss)
 
     def close(self, key: AttemptKey) -> None:
         """Ends the attempt's part here; twice is harmless."""
         self._inboxes.pop(key, None)
-        self._prompts.pop(key, None)
+        if self.desk.close(key):
+            self._bell.ring()
 
     def send(self, frame: Frame) -> None:
         """One command. Raises LinkClosed."""
@@ -111,25 +121,41 @@ class WorkerLink:
 
     def _sort(self, frame: Frame) -> None:
         match frame:
-            case StepReport(deltas, load):
-                self._silent_s = 0.0
-                self.load = load if load is not None else self.load
-                for delta in deltas:
-                    self._prompts.pop(delta.key, None)
-                    self._deliver(delta.key, delta)
-            case Admitted(key) | Refused(key) | Failed(key):
+            case StepReport():
+                self._hear(frame)
+            case Admitted(key):
+                self.desk.admitted(key)
                 self._deliver(key, frame)
+            case Refused(key) | Failed(key):
+                self._deliver(key, frame)
+            case KvEvents():
+                self._outlook.apply(frame)
             case Leaving():
                 self._leaving = True
+                self.desk.withdraw()
             case Died(suspects):
                 self._lose(EngineDeath(self.record.worker, suspects))
             case _:
                 self._dropped += 1
 
+    def _hear(self, report: StepReport) -> None:
+        """Tokens first, so that what they end is no load any more; then whoever waits may look."""
+        self._silent_s = 0.0
+        news = report.load is not None
+        for delta in report.deltas:
+            news |= self.desk.spoke(delta.key)
+            self._deliver(delta.key, delta)
+        if report.load is not None:
+            self.desk.hear(report.load, report.own)
+            self._outlook.board.learn(self.identity, report.load)
+        if news:
+            self._bell.ring()
+
     def _lose(self, loss: WorkerLost) -> None:
         """Tells every open attempt, once: the first reason is the one that counts."""
         if self._loss is None:
             self._loss = loss
+            self.desk.withdraw()
             for inbox in self._inboxes.values():
                 inbox.put(self.identity, loss)
 

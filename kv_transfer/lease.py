@@ -52,6 +52,11 @@ class Lease:
     complete: bool = False
     """The last block is published."""
 
+    @property
+    def is_fetch(self) -> bool:
+        """Whether the blocks are cached ones that the reader asked for, and no request's."""
+        return self.state is LeaseState.PINNED and self.sequence is None
+
     def move(self, state: LeaseState) -> None:
         """Changes state by the table of allowed moves."""
         if state not in MOVES[self.state]:

@@ -9,9 +9,12 @@ Descriptors are built here from addresses; NIXL's own serialised ones are pickle
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import ipaddress
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, NewType
 
 import numpy as np
@@ -23,6 +26,8 @@ from protocol.errors import TransferFailed
 ListHandle = NewType("ListHandle", int)
 TransferHandle = NewType("TransferHandle", int)
 
+BUILDS = ("nixl_cu13", "nixl_cu12")
+"""In the order in which NIXL looks for them."""
 PROGRESS_DELAY_US = 100_000
 """Upper bound of the progress thread's sleep; an event wakes it at once."""
 
@@ -62,8 +67,13 @@ def ucx_config(host: str, environ: Mapping[str, str]) -> str:
     return "NET_DEVICES=lo" if loopback else ""
 
 
+@cache
 def load_nixl() -> Any:
-    """NIXL's bindings. The first call imports torch, too: NIXL asks it for the CUDA version."""
+    """NIXL's bindings. NIXL itself would import torch to ask it for the CUDA version; a process without
+    torch has no KV on a device, so any of NIXL's builds will do."""
+    for build in () if "torch" in sys.modules else BUILDS:
+        if importlib.util.find_spec(build) is not None:
+            return importlib.import_module(f"{build}._bindings")
     return importlib.import_module("nixl")._bindings
 
 

@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from engine.block_pool import BlockPool
 from engine.owner import Owner
 from kv_transfer.read_poster import ReadPoster
-from kv_transfer.slot import Slot, SlotState, Wanted
+from kv_transfer.slot import Slot, SlotState
 from kv_transfer.source_links import SourceLinks
+from kv_transfer.transfer_end import Pull, TransferEnd
 from kv_transfer.transport import ReadId, ReadState, Transport
 from protocol.errors import BatonError, Stale, TransferFailed, TransferNeedless, WorkerLost
-from protocol.ids import BlockId, TransferId, WorkerIdentity
+from protocol.ids import BlockHash, BlockId, TransferId, WorkerIdentity
 from protocol.limits import Limits
 from protocol.mail import EngineOutbox, Inbound, PeerId
-from protocol.messages import Attach, Attached, Published, Release, Renew, Withdrawn, WorkerAddress
-
-
-@dataclass(frozen=True, slots=True)
-class TransferEnd:
-    """What became of a transfer: verified KV in the destination blocks, or an error."""
-
-    transfer: TransferId
-    error: BatonError | None
+from protocol.messages import Attach, Attached, Fetch, Published, Release, Renew, Withdrawn, WorkerAddress
 
 
 class KvSink:
@@ -51,6 +43,8 @@ class KvSink:
         self._links = SourceLinks()
         self._slots: dict[TransferId, Slot] = {}
         self._ends: list[TransferEnd] = []
+        self._used: set[PeerId] = set()
+        """Links over whose source a read has come: the first one also pays for the transport's connection."""
         self._renewed_at = 0.0
         self._counts = dict.fromkeys(
             (
@@ -72,17 +66,27 @@ class KvSink:
         blocks: tuple[BlockId, ...],
         first_block: int,
         now: float,
+        cached: tuple[BlockHash, ...] = (),
     ) -> None:
         """Asks `address` for the blocks from index `first_block` on. `blocks` are held by
-        Owner.dest(transfer); on failure they are given back here."""
+        Owner.dest(transfer); on failure they are given back here. `cached`: the hashes of the wanted
+        blocks, if no request computes them there: then the source gives what it has."""
         peer = self._links.reach(address)
         deadline = now + self._limits.peer_deadline_s
-        self._slots[transfer] = Slot(transfer, address, peer, blocks, first_block, deadline)
-        self._links.send(peer, Attach(transfer, self._me, self._fingerprint, first_block))
+        slot = Slot(transfer, address, peer, blocks, first_block, deadline, partial=bool(cached))
+        self._slots[transfer] = slot
+        if cached:
+            self._links.send(peer, Fetch(transfer, self._me, self._fingerprint, first_block, cached))
+        else:
+            self._links.send(peer, Attach(transfer, self._me, self._fingerprint, first_block))
 
     def has(self, transfer: TransferId) -> bool:
         """Whether a transfer of this id is open, or its reads may still land: then the id is taken."""
         return transfer in self._slots
+
+    def is_me(self, address: WorkerAddress) -> bool:
+        """Whether this worker would read its own memory."""
+        return address.identity == self._me
 
     def cancel(self, transfer: TransferId, now: float) -> None:
         """Nobody wants this transfer any more. Its blocks come back once nothing can land in them."""
@@ -111,6 +115,7 @@ class KvSink:
     def peer_lost(self, peer: PeerId, now: float) -> None:
         """A source's link is gone. What it has published can still be read; more will not come."""
         self._links.lost(peer)
+        self._used.discard(peer)
         for slot in [s for s in self._slots.values() if s.peer == peer]:
             if slot.state in (SlotState.HELLO, SlotState.READ) and not slot.complete:
                 self._fail(slot, WorkerLost("the source of the KV went away"), now)
@@ -120,6 +125,9 @@ class KvSink:
         for slot in list(self._slots.values()):
             self._poll(slot, now)
         self._poster.post(self._slots.values(), now)
+        for slot in self._slots.values():
+            if slot.posted_at is None and slot.reads:
+                slot.posted_at = now
         if now - self._renewed_at >= self._limits.renew_every_s:
             self._renewed_at = now
             self._renew()
@@ -161,23 +169,11 @@ class KvSink:
         self._transport.connect(source)
 
     def _published(self, slot: Slot, frame: Published, now: float) -> None:
-        source = slot.source
-        end = frame.first_block + len(frame.blocks)
-        if source is None or slot.complete:
+        if slot.source is None or slot.complete:
             self._counts["ignored_sink_frames"] += 1
-            return
-        in_order = 0 <= frame.first_block <= slot.next_block and end <= len(slot.blocks)
-        in_range = all(0 <= block < source.num_blocks for block in frame.blocks)
-        if not (in_order and in_range) or len(frame.blocks) != len(frame.generations):
+        elif not slot.publish(frame):
             self._fail(slot, TransferFailed("the source published blocks that cannot be"), now)
-            return
-        for index in range(slot.next_block, end):
-            offset = index - frame.first_block
-            wanted = Wanted(slot.blocks[index], frame.blocks[offset], frame.generations[offset])
-            slot.wanted.append(wanted)
-        slot.next_block = max(slot.next_block, end)
-        slot.complete = frame.last
-        if slot.complete and slot.next_block != len(slot.blocks):
+        elif slot.complete and slot.next_block != len(slot.blocks) and not slot.partial:
             self._fail(slot, TransferFailed("the source ended before the last block"), now)
 
     def _withdrawn(self, slot: Slot, why: Withdrawn, now: float) -> None:
@@ -224,7 +220,7 @@ class KvSink:
     def _verify(self, slot: Slot, now: float) -> None:
         """Equal generations, read after the data, mean that no block had another owner meanwhile."""
         if slot.verification is None:
-            self._accept(slot)
+            self._accept(slot, now)
             return
         state = self._transport.poll(slot.verification)
         if state is ReadState.PENDING:
@@ -234,18 +230,23 @@ class KvSink:
         found = self._transport.generations(slot.verification) if state is ReadState.DONE else ()
         self._forget_verification(slot)
         if found == tuple(wanted.generation for wanted in slot.read):
-            self._accept(slot)
+            self._accept(slot, now)
         else:
             self._counts["failed_verifications"] += int(state is ReadState.DONE)
             self._fail(slot, Stale("the source reused blocks while they were read"), now)
 
-    def _accept(self, slot: Slot) -> None:
+    def _accept(self, slot: Slot, now: float) -> None:
         slot.move(SlotState.READY)
         self._counts["transfers"] += 1
         self._counts["transferred_blocks"] += len(slot.read)
         self._counts["transferred_bytes"] += len(slot.read) * self._block_bytes
         self._links.send(slot.peer, Release(slot.transfer))
-        self._ends.append(TransferEnd(slot.transfer, None))
+        pull = None
+        if slot.posted_at is not None and slot.peer in self._used:
+            pull = Pull(slot.address.identity, len(slot.read), now - slot.posted_at)
+        if slot.read:
+            self._used.add(slot.peer)
+        self._ends.append(TransferEnd(slot.transfer, None, pull, slot.next_block))
         self._end(slot)
 
     def _fail(self, slot: Slot, error: BatonError, now: float) -> None:

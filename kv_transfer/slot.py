@@ -10,7 +10,7 @@ from kv_transfer.transport import ReadId
 from protocol.errors import EngineFailed
 from protocol.ids import BlockId, TransferId
 from protocol.mail import PeerId
-from protocol.messages import SourceFacts, WorkerAddress
+from protocol.messages import Published, SourceFacts, WorkerAddress
 
 
 class SlotState(Enum):
@@ -78,12 +78,31 @@ class Slot:
     """Posted or landed, in order; their generations are verified at the end."""
     reads: dict[ReadId, InFlight] = field(default_factory=dict)
     verification: ReadId | None = None
+    posted_at: float | None = None
+    """When the first read was posted."""
     complete: bool = False
     """The source has published its last block."""
+    partial: bool = False
+    """The source may end before the last block: what it has is welcome."""
 
     def oldest_read_s(self, now: float) -> float:
         """Seconds since the oldest read in flight was posted; 0 without one."""
         return max((now - read.posted_at for read in self.reads.values()), default=0.0)
+
+    def publish(self, frame: Published) -> bool:
+        """Wants what the source has published; False, and nothing is changed, if that cannot be."""
+        end = frame.first_block + len(frame.blocks)
+        total = 0 if self.source is None else self.source.num_blocks
+        in_order = 0 <= frame.first_block <= self.next_block and end <= len(self.blocks)
+        in_range = all(0 <= block < total for block in frame.blocks)
+        if not (in_order and in_range) or len(frame.blocks) != len(frame.generations):
+            return False
+        for index in range(self.next_block, end):
+            offset = index - frame.first_block
+            self.wanted.append(Wanted(self.blocks[index], frame.blocks[offset], frame.generations[offset]))
+        self.next_block = max(self.next_block, end)
+        self.complete = frame.last
+        return True
 
     def move(self, state: SlotState) -> None:
         """Changes state by the table of allowed moves."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from engine.block_pool import BlockPool
-from engine.owner import Owner
+from engine.owner import Owner, OwnerKind
 from engine.sequence import Sequence
 from kv_transfer.lease import Lease, LeaseState
 from protocol.errors import BatonError, Stale, TransferFailed
 from protocol.ids import AttemptKey, BlockId, TransferId
 from protocol.limits import Limits
 from protocol.mail import EngineOutbox, Inbound, Outbound, PeerId
-from protocol.messages import Attach, Attached, Published, Release, Renew, SourceFacts, Withdrawn
+from protocol.messages import Attach, Attached, Fetch, Published, Release, Renew, SourceFacts, Withdrawn
 
 MAX_AWAITED = 4096
 """Transfers that readers may announce before their request comes."""
@@ -32,17 +32,22 @@ class KvSource:
         self._ignored = 0
 
     def user(self, transfer: TransferId) -> AttemptKey | None:
-        """The attempt whose KV is read under `transfer`; None if its id may be used."""
+        """The attempt whose KV is read under `transfer`, if there is one."""
         lease = self._leases.get(transfer)
         return None if lease is None or lease.sequence is None else lease.sequence.key
 
+    def is_free(self, transfer: TransferId) -> bool:
+        """Whether a request may begin under this id."""
+        lease = self._leases.get(transfer)
+        return lease is None or lease.state is LeaseState.AWAITED
+
     def open(self, transfer: TransferId, sequence: Sequence, now: float) -> None:
-        """A request begins whose KV will be read under `transfer`, an id that has no user yet."""
+        """A request begins whose KV will be read under `transfer`, an id that is free."""
         lease = self._leases.get(transfer)
         if lease is None:
             lease = Lease(transfer, LeaseState.AWAITED, now)
             self._leases[transfer] = lease
-        if lease.sequence is not None:
+        if not self.is_free(transfer):
             self._ignored += 1
             return
         lease.move(LeaseState.COMPUTING)
@@ -86,6 +91,23 @@ class KvSource:
             case _:
                 return
 
+    def fetch(self, frame: Fetch, peer: PeerId, now: float, room: int) -> None:
+        """A reader asks for what is cached: the longest run of it is pinned, at most `room` blocks. Asked
+        again it answers again."""
+        lease = self._leases.get(frame.transfer)
+        refusal = self._refusal(frame, lease)
+        if refusal is not None:
+            self._send(peer, Withdrawn(frame.transfer, refusal.code, refusal.message))
+            return
+        if lease is None:
+            lease = self._pin(frame, now, room)
+        lease.reader = peer
+        lease.deadline = now + self._limits.lease_s
+        self._send(peer, Attached(frame.transfer, self._facts, self._limits.lease_s))
+        blocks = self._pool.held_by(Owner.pinned(frame.transfer))
+        generations = tuple(map(self._pool.generation, blocks))
+        self._send(peer, Published(frame.transfer, lease.first_block, blocks, generations, last=True))
+
     def peer_lost(self, peer: PeerId) -> None:
         """The reader's link is gone; it may still be reading, so its leases run on until they lapse."""
         for lease in self._leases.values():
@@ -114,22 +136,41 @@ class KvSource:
             ("ignored_source_frames", self._ignored),
         )
 
-    def _attach(self, frame: Attach, peer: PeerId, now: float) -> None:
+    def _pin(self, frame: Fetch, now: float, room: int) -> Lease:
+        """A lease on what may be pinned of what is cached."""
+        share = int(self._limits.max_pinned_share * self._pool.total) - self._pool.held(OwnerKind.PINNED)
+        found = self._pool.match(frame.hashes)[: max(0, min(room, share))]
+        self._pool.take(Owner.pinned(frame.transfer), found, 0)
+        self._published_blocks += len(found)
+        lease = Lease(frame.transfer, LeaseState.PINNED, now)
+        lease.reader_identity = frame.reader
+        lease.first_block = frame.first_block
+        self._leases[frame.transfer] = lease
+        return lease
+
+    def _refusal(self, frame: Attach | Fetch, lease: Lease | None) -> BatonError | None:
         if frame.fingerprint != self._fingerprint:
-            wrong = TransferFailed("the two engines do not agree on model, dtype, layout or block size")
-            self._send(peer, Withdrawn(frame.transfer, wrong.code, wrong.message))
-            return
-        lease = self._leases.get(frame.transfer)
+            return TransferFailed("the two engines do not agree on model, dtype, layout or block size")
         if lease is None:
-            if len(self._leases) >= MAX_AWAITED:
-                self._send(peer, Withdrawn(frame.transfer, TransferFailed.code, "too many open transfers"))
-                return
-            lease = Lease(frame.transfer, LeaseState.AWAITED, now + self._limits.max_place_wait_s)
-            self._leases[frame.transfer] = lease
+            full = len(self._leases) >= MAX_AWAITED
+            return TransferFailed("too many open transfers") if full else None
         if lease.reader_identity not in (None, frame.reader):
             self._ignored += 1
-            self._send(peer, Withdrawn(frame.transfer, TransferFailed.code, "another reader has attached"))
+            return TransferFailed("another reader has attached")
+        if lease.is_fetch != isinstance(frame, Fetch):
+            self._ignored += 1
+            return TransferFailed("the id of the transfer is taken")
+        return None
+
+    def _attach(self, frame: Attach, peer: PeerId, now: float) -> None:
+        lease = self._leases.get(frame.transfer)
+        refusal = self._refusal(frame, lease)
+        if refusal is not None:
+            self._send(peer, Withdrawn(frame.transfer, refusal.code, refusal.message))
             return
+        if lease is None:
+            lease = Lease(frame.transfer, LeaseState.AWAITED, now + self._limits.max_place_wait_s)
+            self._leases[frame.transfer] = lease
         lease.reader = peer
         lease.reader_identity = frame.reader
         lease.first_block = frame.first_block

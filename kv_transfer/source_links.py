@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from protocol.ids import WorkerIdentity
 from protocol.mail import Dial, EngineOutbox, Outbound, PeerId
-from protocol.messages import Attach, Release, Renew, WorkerAddress
+from protocol.messages import Attach, Fetch, Release, Renew, WorkerAddress
 
 
 class SourceLinks:
@@ -29,7 +29,7 @@ class SourceLinks:
         """Forgets a link; the next transfer dials again."""
         self._by_source = {source: p for source, p in self._by_source.items() if p != peer}
 
-    def send(self, peer: PeerId, frame: Attach | Renew | Release) -> None:
+    def send(self, peer: PeerId, frame: Attach | Fetch | Renew | Release) -> None:
         """Queues a frame; one for a lost link is dropped by the host, and the lease covers it."""
         self._outbox.append(Outbound(peer, frame))
 

@@ -46,8 +46,8 @@ class Board:
         """A request has ended after so many tokens."""
         self._output += OUTPUT_WEIGHT * (tokens - self._output)
 
-    def view(self) -> ClusterView:
-        """As of now; the arrays are the board's own."""
+    def view(self, waiting: int) -> ClusterView:
+        """As of now, with so many at the gateway; the arrays are the board's own."""
         return ClusterView(
             prefills=self._prefills,
             decodes=self._decodes,
@@ -60,4 +60,5 @@ class Board:
             steps=self.steps,
             pulls=self.pulls,
             expected_output=self._output,
+            waiting=waiting,
         )

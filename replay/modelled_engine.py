@@ -98,6 +98,12 @@ class ModelledEngine:
             self._cluster.admitted(self, task)
         self._cluster.changed(self)
 
+    def roomier(self) -> None:
+        """KV was given back outside of a step: who waits for room may have it."""
+        if self._waiting:
+            self.admit()
+            self.poke()
+
     def poke(self) -> None:
         """Something may be computed that was not before: starts a step, or ends a run at its next step."""
         if not self._busy:

@@ -18,6 +18,7 @@ from replay.prompt_task import PromptTask
 from replay.settings import ReplaySettings
 from replay.timeline import Timeline
 from replay.trace import BLOCK_TOKENS, TraceRequest
+from router.cluster_view import ClusterView
 from router.joint_planner import Placement
 from router.waiting_line import WaitingLine
 
@@ -74,21 +75,25 @@ class World:
         job = self._jobs[self._next]
         self._next += 1
         self._arm()
-        work_s = self._times.cold_prefill_s(job.prompt)
+        found = int(self._holders.matched(job.request.chain).max())
+        work_s = self._times.cold_prefill_s(job.prompt - job.usable(found))
         self._line.enter(job.number, job.due_s - work_s, work_s)
         self._place()
 
     def _place(self) -> None:
         """Places who waits, in order, while anybody finds a place."""
-        while self._policy.may_place(self._board.view()) and any(
+        while self._policy.may_place(self._view()) and any(
             self._try(number) for number in self._line.first(LOOK_AHEAD, self.timeline.now)
         ):
             pass
 
+    def _view(self) -> ClusterView:
+        return self._board.view(len(self._line))
+
     def _try(self, number: int) -> bool:
         job = self._jobs[number]
         matched = self._holders.matched(job.request.chain)
-        found = self._policy.place(job, matched, self._board.view(), self.timeline.now)
+        found = self._policy.place(job, matched, self._view(), self.timeline.now)
         if found is None:
             return False
         self._line.leave(number)
@@ -143,6 +148,7 @@ class World:
         def arrived() -> None:
             lodging.fill(found)
             source.room.release(chain, found, 0)
+            source.roomier()
             task.pulling = False
             engine.poke()
 
@@ -157,19 +163,20 @@ class World:
             job.first_s = now
         job.sent, job.last_s = job.sent + 1, now
         if task.seat is None:
-            self._arrived(task)
+            self._arrived(task, engine)
             return
         lacking = task.job.prompt - task.seat.blocks * BLOCK_TOKENS
         early = int((now - task.begun_s) / self._links.token_s)
         exposed = max(min(task.last_chunk, lacking), lacking - early)
         end = self._links.read(task.decode, engine.number, exposed, now) if job.left else now
-        self.timeline.at(end, lambda: self._arrived(task))
+        self.timeline.at(end, lambda: self._arrived(task, engine))
 
-    def _arrived(self, task: PromptTask) -> None:
+    def _arrived(self, task: PromptTask, computed: ModelledEngine) -> None:
         """All KV is at the decode worker."""
         engine, job, seat = self._engines[task.decode], task.job, task.lodging
         if task.seat is not None and task.lodging is not None:
             task.lodging.leave()
+            computed.roomier()
             seat = task.seat
             if job.left:
                 seat.fill(len(job.request.chain))

@@ -38,3 +38,5 @@ class ClusterView:
     pulls: PullRates
     expected_output: float
     """Tokens that requests generate, on average."""
+    waiting: int = 0
+    """Requests that wait at the gateway for a place."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from router.cluster_view import ClusterView, Flags, Floats
-from router.decode_cost import decode_cost_s, room_tokens
+from router.decode_cost import DecodeCost, decode_cost, pause_harm_s, room_tokens
 from router.joint_ask import JointAsk
 from router.prompt_cost import PromptCost, prompt_cost
 from router.tie_break import tie_break_s
@@ -36,8 +35,12 @@ class Placement:
 def joint_plans(ask: JointAsk, view: ClusterView) -> tuple[Placement, ...]:
     """Plans, cheapest first; none if no decode worker has room.
 
-    cost = time to first token + exposed transfer + decoding + harm to those who run. Harm is what each
-    running sequence loses, weighted by how much of the promised time between tokens its steps would take.
+    cost = time to first token + exposed transfer + decoding, and what others lose by it:
+    - those who run there, by slower steps while this one decodes, and, if the prompt is computed among
+      them, by pauses, which count as far as they use up the promised time between tokens;
+    - those who wait for a place: while a prefill worker computes this prompt, each loses the prompt's work
+      over the number of prefill workers.
+
     A plan whose first token would come too late ranks behind all that are in time.
     """
     tie_s = tie_break_s(ask.seed, len(view.running))
@@ -45,26 +48,26 @@ def joint_plans(ask: JointAsk, view: ClusterView) -> tuple[Placement, ...]:
     decodes = np.flatnonzero(room)
     if not len(decodes):
         return ()
-    prompt = prompt_cost(ask, view, tie_s)
-    own_s, slowed_s = decode_cost_s(ask, view)
-    decode_s = own_s + view.running * slowed_s + tie_s
-    plans = _local(ask, view, prompt, decode_s, room) + _remote(ask, view, prompt, decode_s, decodes, tie_s)
+    decode = decode_cost(ask, view)
+    prompt = prompt_cost(ask, view, decode.step_s, tie_s)
+    plans = _local(ask, view, prompt, decode, room, tie_s) + _remote(
+        ask, view, prompt, decode, decodes, tie_s
+    )
     return tuple(sorted(plans, key=lambda plan: (plan.first_token_s > ask.slack_s, plan.cost_s)))
 
 
 def _local(
-    ask: JointAsk, view: ClusterView, prompt: PromptCost, decode_s: Floats, room: Flags
+    ask: JointAsk, view: ClusterView, prompt: PromptCost, decode: DecodeCost, room: Flags, tie_s: Floats
 ) -> list[Placement]:
     able = np.flatnonzero(room & view.computes_local)
     if not len(able):
         return []
-    share = np.minimum(prompt.mixed_step_s[able] / ask.itl_s, 1.0) if math.isfinite(ask.itl_s) else 1.0
-    harm_s = view.running[able] * prompt.delay_s[able] * share
-    cost = prompt.first_token_s[able] + harm_s + decode_s[able]
+    harm_s = pause_harm_s(ask, view, decode.step_s, prompt.delay_s)
+    costs = (prompt.first_token_s + harm_s + decode.seconds + tie_s)[able]
     return [
-        Placement(int(d), None, _source(prompt, int(d)), float(prompt.first_token_s[d]), float(cost[i]))
-        for i in _best(cost)
-        for d in (able[i],)
+        Placement(d, None, _source(prompt, d), float(prompt.first_token_s[d]), float(costs[i]))
+        for i in _best(costs)
+        for d in (int(able[i]),)
     ]
 
 
@@ -72,21 +75,23 @@ def _remote(
     ask: JointAsk,
     view: ClusterView,
     prompt: PromptCost,
-    decode_s: Floats,
+    decode: DecodeCost,
     decodes: npt.NDArray[np.int64],
     tie_s: Floats,
 ) -> list[Placement]:
     prefills = np.flatnonzero(view.prefills)
     if not len(prefills):
         return []
+    decode_s = decode.seconds + decode.beside_s + tie_s
     near = decodes[_best(decode_s[decodes])]
     lacking = np.maximum(ask.tokens - ask.matched[near] * ask.block_tokens, 0.0)
+    held_up_s = prompt.work_s[prefills] * (view.waiting / len(prefills)) + tie_s[prefills]
     plans = []
-    for i in _best(prompt.first_token_s[prefills] + tie_s[prefills]):
+    for i in _best(prompt.first_token_s[prefills] + held_up_s):
         p = int(prefills[i])
         first_s = float(prompt.first_token_s[p])
         exposed = np.minimum(lacking, view.step_tokens[p]) / view.pulls.between(near, p)
-        costs = first_s + float(tie_s[p]) + exposed + decode_s[near]
+        costs = first_s + float(held_up_s[i]) + exposed + decode_s[near]
         plans += [
             Placement(int(d), p, _source(prompt, p), first_s, float(cost))
             for d, cost in zip(near, costs, strict=True)

@@ -18,6 +18,16 @@ class PullRates:
         self._mean = PRIOR_TOKENS_PER_S
         self._seen = 0
 
+    def grow(self, workers: int) -> None:
+        """Makes room for more workers."""
+        known = self._rates
+        self._rates = np.full((workers, workers), np.nan)
+        self._rates[: len(known), : len(known)] = known
+
+    def forget(self, worker: int) -> None:
+        """Another worker takes this place."""
+        self._rates[worker, :] = self._rates[:, worker] = np.nan
+
     def observe(self, reader: int, source: int, tokens: int, seconds: float) -> None:
         """One finished pull of `tokens` tokens; empty ones teach nothing."""
         if tokens <= 0 or seconds <= 0.0:

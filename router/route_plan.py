@@ -1,40 +1,42 @@
-"""What the router decides, and from what."""
+"""What the router decides."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from protocol.ids import WorkerIdentity
-from protocol.load_report import LoadReport
-from protocol.messages import WorkerRecord
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerView:
-    """What one gateway knows of one worker."""
-
-    record: WorkerRecord
-    load: LoadReport | None
-    """The last report; None before the first."""
-    open_tokens: int
-    """Prompt tokens that this gateway sent there and that are not computed yet, as far as it knows."""
-    open_requests: int
-    """Attempts of this gateway that are open there."""
-
-    @property
-    def identity(self) -> WorkerIdentity:
-        """Which life of which worker this is."""
-        return self.record.address.identity
 
 
 @dataclass(frozen=True, slots=True)
 class RoutePlan:
-    """Where one request is to be computed."""
+    """Where one request is to be computed, with what the router counted on."""
 
     decode: WorkerIdentity
     prefill: WorkerIdentity | None
     """None: the decode worker computes the prompt itself."""
-    predicted_s: float
-    """Predicted seconds to the first token, with the harm done to requests already running."""
-    sources: tuple[WorkerIdentity, ...] = ()
-    """Workers to pull cached prefixes from; always empty with the load-only router."""
+    source: WorkerIdentity | None
+    """Whom the computing worker pulls the start of the prompt from; None: it uses its own."""
+    source_blocks: int
+    """Leading blocks that the source is believed to hold; 0 without one."""
+    held_tokens: int
+    """Leading tokens that the computing worker need not compute: cached there, or pulled."""
+    pulled_tokens: int
+    """How many of these it pulls."""
+    lacking_tokens: int
+    """KV that the decode worker gets from the prefill worker; 0 without one."""
+    tokens: int
+    """Prompt and tokens sent."""
+    first_token_s: float
+    """Predicted seconds to the first token."""
+    cost_s: float
+    """Predicted seconds of the whole answer, and of harm to requests already running."""
+
+    @property
+    def computes(self) -> WorkerIdentity:
+        """Who computes the prompt."""
+        return self.decode if self.prefill is None else self.prefill
+
+    @property
+    def missing_tokens(self) -> int:
+        """Prompt tokens to compute; at least one."""
+        return self.tokens - self.held_tokens

@@ -7,13 +7,17 @@ from collections import deque
 from collections.abc import Iterable
 from itertools import chain, islice
 
+LATE_TURN = 16
+"""While anybody is late, every so many places at least one goes to the late."""
+
 
 class WaitingLine:
     """First who lost a place; then who can still be in time; then the late, in order of arrival, so one
     burst does not make everybody late in turn.
 
     Those in time go in order of arrival, unless the work for the oldest would make another one late:
-    then the soonest due go first.
+    then the soonest due go first. The late do not starve: one in LATE_TURN places is for the longest
+    late, so they cost those in time at most that share, and wait no longer than their number asks for.
     """
 
     def __init__(self) -> None:
@@ -23,6 +27,8 @@ class WaitingLine:
         self._due: list[tuple[float, int]] = []
         """A heap of all that are timely, and of some that have left."""
         self._late: dict[int, None] = {}
+        self._passed = 0
+        """Places given to others since one was given to the late."""
 
     def __len__(self) -> int:
         return len(self._again) + len(self._timely) + len(self._late)
@@ -39,14 +45,19 @@ class WaitingLine:
     def first(self, count: int, now: float) -> tuple[int, ...]:
         """At most `count` of them, in order."""
         self._sort_out(now)
-        return tuple(islice(chain(self._again, self._in_time(count, now), self._late), count))
+        turn = 1 if self._passed >= LATE_TURN - 1 else 0
+        late_first, late_last = islice(self._late, turn), islice(self._late, turn, None)
+        return tuple(islice(chain(self._again, late_first, self._in_time(count, now), late_last), count))
 
     def leave(self, number: int) -> None:
         """It has a place."""
         if number in self._again:
             self._again.remove(number)
-        self._timely.pop(number, None)
-        self._late.pop(number, None)
+        if self._timely.pop(number, None) is not None and self._late:
+            self._passed += 1
+        elif number in self._late:
+            del self._late[number]
+            self._passed = 0
 
     def _sort_out(self, now: float) -> None:
         """Forgets who left, and finds who is late."""

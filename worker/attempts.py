@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 
-from engine.sequence import Sequence
+from engine.sequence import Sequence, SequenceState
 from engine.step_hook import Progress
 from protocol.ids import AttemptKey
+from protocol.load_report import OwnLoad
 from protocol.mail import PeerId
 from protocol.messages import TokenDelta
 from protocol.stamp import Phase, Stamp
@@ -22,6 +24,8 @@ class Attempt:
     """The gateway that asked."""
     deadline: float
     received_at: float
+    pulled_at: float | None = None
+    """When its prefix had come, or would not come; None if nothing was to come."""
     started_at: float | None = None
     """Begin of the first step that computed a part of it."""
     reported: bool = False
@@ -33,12 +37,13 @@ class Attempt:
         return self.sequence.key
 
     def prefill_stamps(self, now: float) -> tuple[Stamp, ...]:
-        """Queue and prefill, once the first token is there."""
-        started = self.received_at if self.started_at is None else self.started_at
-        return (
-            Stamp(Phase.PREFILL_QUEUE, started - self.received_at),
-            Stamp(Phase.PREFILL, now - started),
-        )
+        """The wait for the prefix, queue and prefill, once the first token is there."""
+        queued = self.received_at if self.pulled_at is None else self.pulled_at
+        started = queued if self.started_at is None else self.started_at
+        waits = (Stamp(Phase.PREFILL_QUEUE, started - queued), Stamp(Phase.PREFILL, now - started))
+        if self.pulled_at is None:
+            return waits
+        return (Stamp(Phase.PREFIX_PULL, queued - self.received_at), *waits)
 
     def delta(self, progress: Progress, stamps: tuple[Stamp, ...]) -> TokenDelta | None:
         """The token that a step drew, as it travels; None if it drew none."""
@@ -61,6 +66,8 @@ class Attempts:
 
     def __init__(self) -> None:
         self._open: dict[AttemptKey, Attempt] = {}
+        self.turnover = 0
+        """Attempts that came and attempts that went."""
 
     def __len__(self) -> int:
         return len(self._open)
@@ -79,6 +86,7 @@ class Attempts:
     def add(self, attempt: Attempt) -> None:
         """Opens an attempt."""
         self._open[attempt.key] = attempt
+        self.turnover += 1
 
     def get(self, key: AttemptKey) -> Attempt | None:
         """The open attempt, if it is here."""
@@ -86,11 +94,29 @@ class Attempts:
 
     def remove(self, key: AttemptKey) -> Attempt | None:
         """Closes an attempt; twice is harmless."""
-        return self._open.pop(key, None)
+        attempt = self._open.pop(key, None)
+        self.turnover += attempt is not None
+        return attempt
+
+    def pulled(self, sequences: Iterable[Sequence], now: float) -> None:
+        """The wait of these for their prefix is over."""
+        for sequence in sequences:
+            if (attempt := self._open.get(sequence.key)) is not None:
+                attempt.pulled_at = now
 
     def of_peer(self, peer: PeerId) -> list[Attempt]:
         """Everything that one gateway asked for."""
         return [attempt for attempt in self._open.values() if attempt.peer == peer]
+
+    def own(self, coming: Container[AttemptKey] = ()) -> dict[PeerId, OwnLoad]:
+        """Each gateway's part of the load. `coming`: attempts whose KV is on its way."""
+        queued, running = Counter[PeerId](), Counter[PeerId]()
+        for attempt in self._open.values():
+            sequence, reserved = attempt.sequence, attempt.key in coming
+            tokens = 0 if reserved else sequence.uncomputed
+            queued[attempt.peer] += tokens if tokens > 1 else 0
+            running[attempt.peer] += reserved or sequence.state is SequenceState.RUNNING
+        return {peer: OwnLoad(tokens, running[peer]) for peer, tokens in queued.items()}
 
     def expired(self, now: float) -> list[Attempt]:
         """Everything whose deadline has passed."""

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence as Seq
 
+from msgspec import structs
+
 from engine.engine import Engine
 from engine.runner import Pending
 from engine.step import Step, StepResult
 from protocol.ids import WorkerIdentity
+from protocol.kv_events import KvDumpWanted
 from protocol.limits import Limits
-from protocol.load_report import LoadReport
 from protocol.mail import Drain, EngineFacts, EngineInbox, EngineOutbox, Inbound, Outbound, PeerId, PeerLost
-from protocol.messages import Hello, StepReport, TokenDelta
+from protocol.messages import Hello, StepReport
 from worker.farewell import Farewell
+from worker.reporter import Reporter
 from worker.role import Role
 from worker.steps_begun import StepsBegun
 
-MIN_REPORT_GAP_S = 0.05
-RATE_WEIGHT = 0.2
-RATE_MIN_TOKENS = 16
-"""Steps with fewer prompt tokens say nothing about prefill speed."""
 POLL_S = 0.001
 SLOW_POLL_S = 0.02
 CHECK_EVERY_S = 1.0
@@ -35,16 +34,13 @@ class WorkerCore:
         self._engine = engine
         self._roles = tuple(roles)
         self._identity = identity
-        self._limits = limits
-        self._gateways: dict[PeerId, None] = {}
+        self._reporter = Reporter(engine, roles, identity, limits.report_every_s)
         self._outbox: list[EngineOutbox] = []
-        self._reported_at = float("-inf")
         self._begun = StepsBegun(limits.report_every_s)
         self._farewell = Farewell()
-        self._steps = 0
-        self._tokens_per_s = 0.0
         self._idle_polls = 0
-        self._planned_at = 0.0
+        self._now = 0.0
+        """As last told."""
         self._checked_at = float("-inf")
 
     @property
@@ -70,10 +66,11 @@ class WorkerCore:
 
     def deliver(self, batch: Seq[EngineInbox], now: float) -> None:
         """Hands mail to the roles. Between steps only."""
+        self._now = now
         self._idle_polls = 0 if batch else self._idle_polls
         for mail in batch:
             if isinstance(mail, PeerLost):
-                self._gateways.pop(mail.peer, None)
+                self._reporter.forget(mail.peer)
                 for role in self._roles:
                     role.peer_lost(mail.peer, now)
             elif isinstance(mail, Drain):
@@ -83,17 +80,15 @@ class WorkerCore:
 
     def plan(self, now: float) -> Step | None:
         """The next step, or None when there is nothing to compute."""
-        self._planned_at = now
+        self._now = now
         for role in self._roles:
             role.before_plan(now)
         step = self._engine.plan()
         if step is not None:
             self._begun.begin(step, self._engine.predict_s(step))
-        self._tell_begun(now)
+        self._tell_begun()
         if step is None:
             self._outbox += self._farewell.words(self._engine)
-        if step is None and now - self._reported_at >= self._limits.report_every_s:
-            self._report((), now)
         return step
 
     def launch(self, step: Step) -> Pending:
@@ -102,13 +97,13 @@ class WorkerCore:
 
     def commit(self, step: Step, result: StepResult, now: float) -> None:
         """Applies a step and lets the roles publish what it made."""
-        self._measure(step, result)
+        self._now = now
+        self._reporter.measure(step, result.seconds)
         self._begun.end()
         progress = self._engine.commit(step, result)
         for role in self._roles:
             role.after_commit(progress, now)
         self._engine.release_ended()
-        self._report((), now)
 
     def take_outbox(self) -> list[EngineOutbox]:
         """What is to be sent since the last call: one StepReport a gateway, tokens folded into it."""
@@ -116,6 +111,7 @@ class WorkerCore:
         for role in self._roles:
             mail.extend(role.take_outbox())
         self._outbox = []
+        mail += self._reporter.take(self._now, self._begun.predicted_s)
         return fold_reports(mail)
 
     def idle_wait_s(self, now: float) -> float:
@@ -123,12 +119,12 @@ class WorkerCore:
         if any(role.busy() for role in self._roles):
             self._idle_polls += 1
             return POLL_S if self._idle_polls <= EAGER_POLLS else SLOW_POLL_S
-        return max(POLL_S, self._reported_at + self._limits.report_every_s - now)
+        return max(POLL_S, self._reporter.wait_s(now))
 
     def check(self) -> None:
         """Raises EngineFailed if blocks do not add up. Looks once a second at most."""
-        if self._planned_at - self._checked_at >= CHECK_EVERY_S:
-            self._checked_at = self._planned_at
+        if self._now - self._checked_at >= CHECK_EVERY_S:
+            self._checked_at = self._now
             self._engine.check()
 
     def close(self) -> None:
@@ -136,30 +132,13 @@ class WorkerCore:
         for role in self._roles:
             role.close()
 
-    def load(self) -> LoadReport:
-        """What this worker has to do now."""
-        engine = self._engine
-        counts = engine.pool.counts()
-        pending = [*engine.running, *engine.waiting]
-        return LoadReport(
-            running=len(engine.running),
-            waiting=len(engine.waiting),
-            queued_tokens=sum(s.uncomputed for s in pending if s.uncomputed > 1),
-            total_blocks=engine.pool.total,
-            free_blocks=engine.pool.available,
-            held_blocks=tuple((kind.value, count) for kind, count in counts.items()),
-            steps=self._steps,
-            step_s=self._engine.step_s,
-            prefill_tokens_per_s=self._tokens_per_s,
-            counters=tuple(pair for role in self._roles for pair in role.counters()),
-            begun_s=self._begun.predicted_s,
-        )
-
     def _receive(self, mail: Inbound, now: float) -> None:
         if isinstance(mail.frame, Hello):
             if mail.frame.role == "gateway":
-                self._gateways[mail.peer] = None
-                self._report((), now, soon=True)
+                self._reporter.welcome(mail.peer)
+            return
+        if isinstance(mail.frame, KvDumpWanted):
+            self._reporter.wanted(mail.frame, mail.peer)
             return
         refusal = self._farewell.refusal(mail)
         if refusal is not None:
@@ -168,28 +147,13 @@ class WorkerCore:
         for role in self._roles:
             role.receive(mail, now)
 
-    def _tell_begun(self, now: float) -> None:
+    def _tell_begun(self) -> None:
         """Who outlives this engine has to know what it was computing, and how long that may take."""
         news = self._begun.news()
         if news is not None:
             self._outbox.append(news)
             if news.predicted_s:
-                self._report((), now, soon=True)
-
-    def _measure(self, step: Step, result: StepResult) -> None:
-        self._steps += 1
-        tokens = sum(len(piece.tokens) for piece in step.slices if len(piece.tokens) > 1)
-        if tokens >= RATE_MIN_TOKENS and result.seconds > 0:
-            rate = tokens / result.seconds
-            known = self._tokens_per_s or rate
-            self._tokens_per_s = known + RATE_WEIGHT * (rate - known)
-
-    def _report(self, deltas: tuple[TokenDelta, ...], now: float, *, soon: bool = False) -> None:
-        if not soon and now - self._reported_at < MIN_REPORT_GAP_S:
-            return
-        self._reported_at = now
-        load = self.load()
-        self._outbox.extend(Outbound(peer, StepReport(deltas, load)) for peer in self._gateways)
+                self._reporter.urge()
 
 
 def fold_reports(mail: Seq[EngineOutbox]) -> list[EngineOutbox]:
@@ -197,19 +161,26 @@ def fold_reports(mail: Seq[EngineOutbox]) -> list[EngineOutbox]:
     if sum(isinstance(item, Outbound) and isinstance(item.frame, StepReport) for item in mail) < 2:
         return list(mail)
     last: dict[PeerId, int] = {}
-    deltas: dict[PeerId, tuple[TokenDelta, ...]] = {}
-    loads: dict[PeerId, LoadReport] = {}
+    joined: dict[PeerId, StepReport] = {}
     for place, item in enumerate(mail):
         if isinstance(item, Outbound) and isinstance(item.frame, StepReport):
             last[item.peer] = place
-            deltas[item.peer] = deltas.get(item.peer, ()) + item.frame.deltas
-            if item.frame.load is not None:
-                loads[item.peer] = item.frame.load
+            before = joined.get(item.peer)
+            joined[item.peer] = item.frame if before is None else _joined(before, item.frame)
     folded: list[EngineOutbox] = []
     for place, item in enumerate(mail):
         if not (isinstance(item, Outbound) and isinstance(item.frame, StepReport)):
             folded.append(item)
         elif last[item.peer] == place:
-            report = StepReport(deltas[item.peer], loads.get(item.peer))
-            folded.append(Outbound(item.peer, report))
+            folded.append(Outbound(item.peer, joined[item.peer]))
     return folded
+
+
+def _joined(first: StepReport, second: StepReport) -> StepReport:
+    """The newer load counts, with the samples of both."""
+    load, newer = first.load, second.load
+    if load is not None and newer is not None:
+        steps, pulls = load.step_samples + newer.step_samples, load.pull_samples + newer.pull_samples
+        newer = structs.replace(newer, step_samples=steps, pull_samples=pulls)
+    own = first.own if second.own is None else second.own
+    return StepReport(first.deltas + second.deltas, load if newer is None else newer, own)

@@ -6,7 +6,7 @@ from engine.engine import Engine
 from engine.owner import OwnerKind
 from protocol.errors import WorkerLeaving
 from protocol.mail import Drained, EngineOutbox, Inbound, Outbound
-from protocol.messages import Compute, Prefill, Refused, Reserve
+from protocol.messages import Compute, Fetch, Prefill, Refused, Reserve, Withdrawn
 
 
 class Farewell:
@@ -21,11 +21,15 @@ class Farewell:
         self._begun = True
 
     def refusal(self, mail: Inbound) -> Outbound | None:
-        """The answer to new work; None for all else: what is here goes on, and KV is still fetched."""
-        if not self._begun or not isinstance(mail.frame, Compute | Reserve | Prefill):
-            return None
-        key = mail.frame.assignment.key
-        return Outbound(mail.peer, Refused(key, WorkerLeaving.code, "the worker is being drained"))
+        """The answer to new work; None for all else: what is here goes on, and its KV is still read."""
+        code, why = WorkerLeaving.code, "the worker is being drained"
+        match mail.frame if self._begun else None:
+            case Compute(assignment) | Reserve(assignment) | Prefill(assignment):
+                return Outbound(mail.peer, Refused(assignment.key, code, why))
+            case Fetch(transfer):
+                return Outbound(mail.peer, Withdrawn(transfer, code, why))
+            case _:
+                return None
 
     def words(self, engine: Engine) -> list[EngineOutbox]:
         """Drained, once, when nothing runs or waits, no reader has a lease and no KV is on its way here."""

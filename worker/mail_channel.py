@@ -8,7 +8,8 @@ from typing import cast
 from protocol.errors import BatonError, Overloaded, WireError, WorkerLost
 from protocol.limits import Limits
 from protocol.mail import EngineInbox, EngineOutbox, Inbound, inbox_codec, outbox_codec
-from worker.mail_wire import BatchSplitter, backlog_limit, batch_limit, framed
+from protocol.splitter import Splitter, framed
+from worker.mail_wire import backlog_limit, batch_limit
 
 
 class MailChannel(asyncio.Protocol):
@@ -17,7 +18,7 @@ class MailChannel(asyncio.Protocol):
     def __init__(self, limits: Limits) -> None:
         self._encoder = inbox_codec(batch_limit(limits))
         self._decoder = outbox_codec(batch_limit(limits))
-        self._splitter = BatchSplitter(batch_limit(limits))
+        self._splitter = Splitter(batch_limit(limits))
         self._max_backlog = backlog_limit(limits)
         self._max_unread = limits.max_link_backlog
         self._transport: asyncio.Transport | None = None

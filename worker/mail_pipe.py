@@ -8,7 +8,8 @@ import socket
 from protocol.errors import WireError, WorkerLost
 from protocol.limits import Limits
 from protocol.mail import EngineInbox, EngineOutbox, inbox_codec, outbox_codec
-from worker.mail_wire import BatchSplitter, backlog_limit, batch_limit, framed
+from protocol.splitter import Splitter, framed
+from worker.mail_wire import backlog_limit, batch_limit
 
 CHUNK_BYTES = 1 << 20
 
@@ -21,7 +22,7 @@ class MailPipe:
         self._end = end
         self._decoder = inbox_codec(batch_limit(limits))
         self._encoder = outbox_codec(batch_limit(limits))
-        self._splitter = BatchSplitter(batch_limit(limits))
+        self._splitter = Splitter(batch_limit(limits))
         self._max_backlog = backlog_limit(limits)
         self._backlog = bytearray()
         self._poll = select.poll()

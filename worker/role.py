@@ -6,6 +6,7 @@ from typing import Protocol
 
 from engine.step_hook import StepHook
 from protocol.mail import EngineOutbox, Inbound, PeerId
+from worker.role_load import RoleLoad
 
 
 class Role(StepHook, Protocol):
@@ -25,6 +26,14 @@ class Role(StepHook, Protocol):
 
     def counters(self) -> tuple[tuple[str, int], ...]:
         """Monotonic counts for the load report."""
+        ...
+
+    def load(self) -> RoleLoad:
+        """Its part of the load; pulls are handed out once."""
+        ...
+
+    def turnover(self) -> int:
+        """Attempts that came and attempts that went, so far."""
         ...
 
     def busy(self) -> bool:

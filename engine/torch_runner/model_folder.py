@@ -13,7 +13,8 @@ from protocol.errors import UnsupportedModel
 CONFIG = "config.json"
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
-HUB_PATTERNS = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model"]
+TEXT_PATTERNS = ["*.json", "*.jinja", "*.txt", "*.model"]
+WEIGHT_PATTERNS = ["*.safetensors"]
 FULL_DIGEST_BYTES = 64 << 20
 """Larger files are digested by header and samples."""
 SAMPLES = 512
@@ -39,9 +40,9 @@ class ModelFolder:
         return total.hexdigest()
 
 
-def resolve_model(model: str) -> Path:
-    """The local folder of `model`: itself, or the hub's files fetched into the cache.
-    Raises UnsupportedModel."""
+def resolve_model(model: str, *, weights: bool = True) -> Path:
+    """The local folder of `model`: itself, or the hub's files fetched into the cache, without the weights
+    where nobody computes. Raises UnsupportedModel."""
     path = Path(model).expanduser()
     if path.is_dir():
         return path
@@ -49,7 +50,7 @@ def resolve_model(model: str) -> Path:
         raise UnsupportedModel(f"{model} is a file; a model is a folder with {CONFIG} and safetensors")
     if path.is_absolute() or model.startswith((".", "~")) or model.count("/") > 1:
         raise UnsupportedModel(f"there is no model folder {model}")
-    return _fetch(model)
+    return _fetch(model, TEXT_PATTERNS + WEIGHT_PATTERNS if weights else TEXT_PATTERNS)
 
 
 def open_folder(path: Path) -> ModelFolder:
@@ -61,11 +62,11 @@ def open_folder(path: Path) -> ModelFolder:
     return ModelFolder(path, config, files)
 
 
-def _fetch(model: str) -> Path:
+def _fetch(model: str, patterns: list[str]) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(model, allow_patterns=HUB_PATTERNS))
+        return Path(snapshot_download(model, allow_patterns=patterns))
     except Exception as error:
         reason = str(error).strip().split("\n")[0]
         raise UnsupportedModel(

@@ -8,8 +8,10 @@ from contextlib import aclosing, contextmanager
 import msgspec
 
 from gateway.door.call import Call
+from gateway.door.call_log import CallNote
 from gateway.door.chorus import Chorus
 from gateway.door.door_parts import DoorParts
+from gateway.door.event_frames import EventFrames
 from gateway.door.exchange import Exchange
 from gateway.door.shape import Answer, Shape
 from gateway.door.tally import Tally
@@ -18,11 +20,13 @@ from gateway.door.usage import Json, count_usage
 from gateway.door.voice import Voice
 from gateway.text.transcript import Piece
 from protocol.errors import BatonError, Overloaded
+from protocol.stamp import Phase
 
 GRACE_S = 1.0
 """Past the deadline; then the door gives up on a generator that should have."""
 
-Pieces = AsyncGenerator[tuple[int, Piece], None]
+Pieces = AsyncGenerator[tuple[int, list[Piece]], None]
+"""Number of a voice, and what it says, token by token."""
 
 
 class Answerer:
@@ -37,33 +41,43 @@ class Answerer:
         """Raises one BatonError, also within a stream; ClientGone; ReaderStalled."""
         voices = [Voice(r, call.transcript(r, self._parts.text.tokenizer)) for r in call.requests]
         write = self._stream if call.ask.stream else self._whole
-        with self._places(len(voices)):
+        note = CallNote(
+            id=call.id,
+            request_id=exchange.request_id,
+            tenant=self._parts.tenant.name,
+            sequences=tuple(request.id for request in call.requests),
+            received=call.arrival,
+        )
+        with self._places(len(voices)), self._noted(note, voices):
             async with self._parts.clock.deadline(call.requests[0].timeout_s + GRACE_S):
                 await exchange.while_connected(write(exchange, call, shape, voices))
 
     async def _stream(self, exchange: Exchange, call: Call, shape: Shape, voices: list[Voice]) -> None:
-        async with aclosing(self._pieces(call, voices)) as pieces:
-            async for number, piece in pieces:
-                if piece.empty:
-                    continue
-                chunk = shape.chunk(number, piece)
-                if piece.ending is not None and all(voice.ending for voice in voices):
-                    chunk |= self._summary(exchange, call, voices, usage=not call.ask.include_usage)
-                elif call.ask.include_usage:
-                    chunk["usage"] = None
-                if exchange.status == 0:
+        frames = EventFrames(shape, self._encoder, null_usage=call.ask.include_usage)
+        async with aclosing(self._pieces(call, voices)) as heard:
+            async for number, pieces in heard:
+                data = b""
+                for piece in pieces:
+                    if piece.ending is not None and all(voice.ending for voice in voices):
+                        summary = self._summary(exchange, call, voices, usage=not call.ask.include_usage)
+                        data += frames.last(number, piece, summary)
+                    elif not piece.empty:
+                        data += frames.next(number, piece)
+                if data and exchange.status == 0:
                     await exchange.start_stream()
-                await exchange.write(self._event(chunk))
+                if data:
+                    await exchange.write(data)
         if call.ask.include_usage:
             usage = count_usage(voices, call.ask.choices).as_json()
-            await exchange.write(self._event({**shape.empty_chunk(), "usage": usage}))
+            await exchange.write(frames.event({**shape.empty_chunk(), "usage": usage}))
         await exchange.finish(b"data: [DONE]\n\n")
 
     async def _whole(self, exchange: Exchange, call: Call, shape: Shape, voices: list[Voice]) -> None:
         answers = [Answer() for _ in voices]
-        async with aclosing(self._pieces(call, voices)) as pieces:
-            async for number, piece in pieces:
-                answers[number].add(piece)
+        async with aclosing(self._pieces(call, voices)) as heard:
+            async for number, pieces in heard:
+                for piece in pieces:
+                    answers[number].add(piece)
         body = shape.whole(answers) | self._summary(exchange, call, voices, usage=True)
         await exchange.answer(200, self._encoder.encode(body))
 
@@ -77,12 +91,12 @@ class Answerer:
                 async for number, event in events:
                     voice, now = voices[number], clock.now()
                     previous_s, before = voice.last_s, voice.completion_tokens
-                    piece = voice.hear(event, now)
+                    pieces = voice.hear(event, now)
                     tally.tokens(voice.completion_tokens - before, previous_s, now)
-                    if piece.ending is not None:
-                        tally.ended(voice, piece.ending.value, now)
+                    if voice.ending is not None:
+                        tally.ended(voice, voice.ending.value, now)
                         await chorus.silence(number)
-                    yield number, piece
+                    yield number, pieces
             if not all(voice.ending for voice in voices):
                 raise BatonError("the generation ended without saying why")
         except BatonError as error:
@@ -99,8 +113,21 @@ class Answerer:
             summary["baton"] = timing_json(call, voices[0])
         return summary
 
-    def _event(self, chunk: Json) -> bytes:
-        return b"data: " + self._encoder.encode(chunk) + b"\n\n"
+    @contextmanager
+    def _noted(self, note: CallNote, voices: list[Voice]) -> Iterator[None]:
+        """What the door adds to the time of a sequence: before its generation, and after its last token."""
+        clock, metrics = self._parts.clock, self._parts.metrics
+        self._parts.calls.begin(note)
+        for _ in voices:
+            metrics.phase(Phase.DOOR.value, clock.now() - note.received)
+        try:
+            yield
+        finally:
+            now = clock.now()
+            self._parts.calls.end(note, now)
+            for voice in voices:
+                if voice.last_s is not None:
+                    metrics.phase(Phase.FLUSH.value, now - voice.last_s)
 
     @contextmanager
     def _places(self, count: int) -> Iterator[None]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from gateway.door.fields import Fields
+from gateway.door.identity import session_field
 from gateway.door.model_card import ModelCard
 from gateway.door.refused_fields import check_refused
 from gateway.door.sampling_fields import read_sampling
@@ -59,7 +60,7 @@ def read_ask(fields: Fields, logprobs: int | None, card: ModelCard, tenant: Tena
         include_usage=include_usage,
         priority=fields.integer("priority", tenant.min_priority, tenant.max_priority) or 0,
         salt=tenant.salt_with(fields.text("cache_salt", MAX_NAME_CHARS) or ""),
-        session=_session(fields),
+        session=session_field(fields),
     )
 
 
@@ -87,9 +88,3 @@ def _max_tokens(fields: Fields) -> int | None:
     older = fields.integer("max_tokens", 1, 1 << 31)
     newer = fields.integer("max_completion_tokens", 1, 1 << 31)
     return older if newer is None else newer
-
-
-def _session(fields: Fields) -> str:
-    names = ("session_id", "prompt_cache_key")
-    given = [text for name in names if (text := fields.text(name, MAX_NAME_CHARS))]
-    return given[0] if given else ""

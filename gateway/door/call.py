@@ -8,15 +8,13 @@ from dataclasses import dataclass
 from gateway.door.ask import Ask
 from gateway.door.door_parts import DoorParts
 from gateway.door.exchange import Exchange
+from gateway.door.identity import session_of
 from gateway.text.text_tokenizer import TextTokenizer
 from gateway.text.tool_call_parser import ToolCallParser
 from gateway.text.transcript import Transcript
 from protocol.errors import ContextOverflow, InvalidRequest
 from protocol.ids import RequestId
 from protocol.request import Request
-
-SESSION_HEADER = "x-session-id"
-MAX_SESSION_CHARS = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +26,7 @@ class Call:
     fingerprint: str
     created: int
     arrival: float
-    """On the door's clock."""
+    """When its last byte was here, on the door's clock."""
     built: float
     """When the requests were ready to be generated, on the same clock."""
     requests: tuple[Request, ...]
@@ -60,16 +58,16 @@ class Draft:
 
 def build_call(parts: DoorParts, draft: Draft, exchange: Exchange, remaining_s: float) -> Call:
     """Raises ContextOverflow, or InvalidRequest for a prompt without tokens."""
-    session = exchange.header(SESSION_HEADER) or draft.ask.session
+    session = session_of(exchange.header, draft.ask.session)
     call_id = parts.sources.new_id()
     return Call(
         id=call_id,
         model=parts.card.name,
         fingerprint=parts.card.fingerprint,
         created=int(parts.sources.unix_time()),
-        arrival=exchange.arrival,
+        arrival=exchange.received,
         built=parts.clock.now(),
-        requests=tuple(_requests(parts, draft, call_id, session[:MAX_SESSION_CHARS], remaining_s)),
+        requests=tuple(_requests(parts, draft, call_id, session, remaining_s)),
         ask=draft.ask,
         max_calls=draft.max_calls,
     )

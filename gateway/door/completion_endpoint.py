@@ -30,12 +30,17 @@ class CompletionEndpoint:
         intake = await take_in(exchange, parts)
         completion = read_completion(intake.fields, parts.card, parts.tenant, parts.limits)
         tell_ignored(exchange, parts, intake.fields)
-        prompts = await parts.executor.run(
-            lambda: tokenize_prompts(parts.text.tokenizer, completion.prompts), intake.remaining_s()
-        )
+        prompts = await self._tokens(completion.prompts, intake.remaining_s())
         draft = Draft(completion.ask, prompts, DEFAULT_TOKENS, "prompt")
         call = build_call(parts, draft, exchange, intake.remaining_s())
         await self._answerer.answer(exchange, call, CompletionShape(call, parts.text.tokenizer))
+
+    async def _tokens(self, prompts: Sequence[Prompt], within_s: float) -> tuple[tuple[int, ...], ...]:
+        """Off the event loop, unless there is nothing to do."""
+        if not any(isinstance(prompt, str) for prompt in prompts):
+            return tokenize_prompts(self._parts.text.tokenizer, prompts)
+        tokenizer = self._parts.text.tokenizer
+        return await self._parts.executor.run(lambda: tokenize_prompts(tokenizer, prompts), within_s)
 
 
 def tokenize_prompts(tokenizer: TextTokenizer, prompts: Sequence[Prompt]) -> tuple[tuple[int, ...], ...]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gateway.door.call_log import CallLog
 from gateway.door.model_card import ModelCard
 from gateway.door.sources import Sources
 from gateway.door.tenant import Tenant
 from gateway.generator import FleetView, Generator
+from gateway.logbook import Logbook
 from gateway.metrics import GatewayMetrics
 from gateway.text.model_text import ModelText
 from protocol.clock import Clock
@@ -30,3 +32,6 @@ class DoorParts:
     sources: Sources
     metrics: GatewayMetrics
     tenant: Tenant
+    calls: CallLog
+    logbook: Logbook
+    """What the generator remembers of sequences."""

@@ -34,10 +34,15 @@ class Exchange:
         self._limits = limits
         self._headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         self._extra: list[tuple[str, str]] = []
-        self.arrival = clock.now()
+        self.arrival = self.received = clock.now()
+        """When its head and its last byte were here."""
+        self.request_id = ""
+        """What the answer's x-request-id says."""
         self.method: str = scope["method"]
         path: str = scope["path"]
         self.path = path.removeprefix(scope.get("root_path", ""))
+        self._writing_since: float | None = None
+        """Begin of the write that goes on now."""
         self.status = 0
         self.finished = False
 
@@ -62,25 +67,30 @@ class Exchange:
             size += len(parts[-1])
             self._check_size(size)
             more = message.get("more_body", False)
+        self.received = self._clock.now()
         return b"".join(parts)
 
     async def while_connected(self, work: Coroutine[None, None, None]) -> None:
-        """Runs `work` to its end; cancels it and raises ClientGone as soon as the client leaves.
+        """Runs `work` to its end; cancels it and raises ClientGone as soon as the client leaves, or
+        ReaderStalled when it has made no room for `Limits.reader_stall_s`.
 
         Only once the body is read: whatever else the client sends is dropped.
         """
         task = asyncio.ensure_future(work)
-        watch = asyncio.ensure_future(self._disconnected())
-        watch.add_done_callback(lambda _: task.cancel())
+        gone, stalled = (asyncio.ensure_future(watch) for watch in (self._disconnected(), self._stalled()))
+        for watch in (gone, stalled):
+            watch.add_done_callback(lambda _: task.cancel())
         try:
             await task
         except asyncio.CancelledError:
-            if not watch.done():
-                raise  # cancelled from outside
-            raise ClientGone from None
+            if stalled.done():
+                raise ReaderStalled from None
+            if gone.done():
+                raise ClientGone from None
+            raise  # cancelled from outside
         finally:
-            task.cancel()
-            watch.cancel()
+            for one in (task, gone, stalled):
+                one.cancel()
 
     async def answer(self, status: int, body: bytes, content_type: str = "application/json") -> None:
         """The whole answer at once."""
@@ -93,12 +103,19 @@ class Exchange:
         await self._start(200, "text/event-stream; charset=utf-8", unbuffered)
 
     async def write(self, data: bytes) -> None:
-        """Raises ReaderStalled when the client has not made room for `Limits.reader_stall_s`."""
-        await self._send_body(data, more=True)
+        """Part of a stream, inside `while_connected`, which watches over it: a deadline for each token
+        would cost more than the token."""
+        self._writing_since = self._clock.now()
+        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+        self._writing_since = None
 
     async def finish(self, data: bytes = b"") -> None:
-        """The last bytes."""
-        await self._send_body(data, more=False)
+        """The last bytes. Raises ReaderStalled."""
+        try:
+            async with self._clock.deadline(self._limits.reader_stall_s):
+                await self._send({"type": "http.response.body", "body": data, "more_body": False})
+        except DeadlineExceeded as late:
+            raise ReaderStalled from late
         self.finished = True
 
     async def _start(self, status: int, content_type: str, headers: list[tuple[str, str]]) -> None:
@@ -106,13 +123,6 @@ class Exchange:
         pairs = [("content-type", content_type), *headers, *self._extra]
         raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in pairs]
         await self._send({"type": "http.response.start", "status": status, "headers": raw})
-
-    async def _send_body(self, data: bytes, *, more: bool) -> None:
-        try:
-            async with self._clock.deadline(self._limits.reader_stall_s):
-                await self._send({"type": "http.response.body", "body": data, "more_body": more})
-        except DeadlineExceeded as late:
-            raise ReaderStalled from late
 
     async def _next_part(self, size: int) -> Message:
         """Bounded in pause and in pace: a drop now and then does not keep the connection."""
@@ -127,6 +137,14 @@ class Exchange:
     async def _disconnected(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
+
+    async def _stalled(self) -> None:
+        """Returns when one write has waited for `Limits.reader_stall_s`."""
+        left_s = stall_s = self._limits.reader_stall_s
+        while left_s > 0:
+            await self._clock.sleep(left_s)
+            since = self._writing_since
+            left_s = stall_s if since is None else since + stall_s - self._clock.now()
 
     def _check_size(self, size: int) -> None:
         if size > self._limits.max_body_bytes:

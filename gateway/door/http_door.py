@@ -50,6 +50,7 @@ class HttpDoor:
         metrics = self._parts.metrics
         asked = exchange.header("x-request-id") or ""
         request_id = asked if REQUEST_ID.fullmatch(asked) else self._parts.sources.new_id()
+        exchange.request_id = request_id
         exchange.add_header("x-request-id", request_id)
         if (exchange.header("x-stainless-retry-count") or "0") != "0":
             metrics.resent.inc()

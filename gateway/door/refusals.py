@@ -13,6 +13,14 @@ class UnknownPath(InvalidRequest):
     code = "unknown_path"
 
 
+class UnknownRequest(InvalidRequest):
+    """No such request is remembered, or it is another tenant's."""
+
+    http_status = 404
+    grpc_status = "NOT_FOUND"
+    code = "request_not_found"
+
+
 class WrongMethod(InvalidRequest):
     """The path is known, the verb is not for it."""
 

@@ -9,6 +9,7 @@ from gateway.door.chat_endpoint import ChatEndpoint
 from gateway.door.completion_endpoint import CompletionEndpoint
 from gateway.door.door_parts import DoorParts
 from gateway.door.exchange import Exchange
+from gateway.door.explain_endpoint import EXPLAIN_SUFFIX, REQUEST_PREFIX, ExplainEndpoint
 from gateway.door.model_endpoints import MODEL_PREFIX, ModelEndpoint, ModelsEndpoint
 from gateway.door.probe_endpoints import HealthEndpoint, MetricsEndpoint, ReadyEndpoint, StatusEndpoint
 from gateway.door.refusals import UnknownPath, WrongMethod
@@ -16,10 +17,11 @@ from gateway.door.token_endpoints import DetokenizeEndpoint, TokenizeEndpoint
 
 Endpoint = Callable[[Exchange], Awaitable[None]]
 ONE_MODEL = MODEL_PREFIX + "{id}"
+EXPLAIN = REQUEST_PREFIX + "{id}" + EXPLAIN_SUFFIX
 
 
 class Routes:
-    """A table of exact paths; one kind of path ends in a model's name, which may hold slashes."""
+    """A table of exact paths; two kinds of path hold a name."""
 
     def __init__(self, table: Mapping[str, tuple[str, Endpoint]]) -> None:
         self._table = table
@@ -28,6 +30,8 @@ class Routes:
         """The route's name for metrics: one of few, whatever the client sends."""
         if path.startswith(MODEL_PREFIX):
             return ONE_MODEL
+        if path.startswith(REQUEST_PREFIX) and path.endswith(EXPLAIN_SUFFIX):
+            return EXPLAIN
         return path if path in self._table else "other"
 
     def find(self, exchange: Exchange) -> Endpoint:
@@ -50,6 +54,7 @@ def build_routes(parts: DoorParts) -> Routes:
         ONE_MODEL: ("GET", ModelEndpoint(parts.card)),
         "/v1/completions": ("POST", CompletionEndpoint(parts, answerer)),
         "/v1/chat/completions": ("POST", ChatEndpoint(parts, answerer)),
+        EXPLAIN: ("GET", ExplainEndpoint(parts)),
         "/tokenize": ("POST", TokenizeEndpoint(parts)),
         "/detokenize": ("POST", DetokenizeEndpoint(parts)),
         "/health": ("GET", HealthEndpoint()),

@@ -33,8 +33,6 @@ class Tally:
         self._metrics.e2e.observe(now - self._arrival)
         self._metrics.prompt_tokens.inc(len(voice.request.prompt))
         self._metrics.cached_tokens.inc(voice.cached_tokens)
-        for name, seconds in voice.phases.items():
-            self._metrics.phase(name, seconds)
 
     def broken(self, voices: Sequence[Voice], reason: str, now: float) -> None:
         """Every voice that has not ended."""

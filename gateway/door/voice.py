@@ -30,17 +30,22 @@ class Voice:
         """Tokens of the answer so far."""
         return self._transcript.completion_tokens
 
-    def hear(self, event: TokenEvent, now: float) -> Piece:
-        """What the event adds to the text."""
+    def hear(self, event: TokenEvent, now: float) -> list[Piece]:
+        """What the event adds to the text, token by token."""
         if event.tokens:
             self.first_s = now if self.first_s is None else self.first_s
             self.last_s = now
         self.cached_tokens = max(self.cached_tokens, event.cached_tokens)
         if event.stamps:  # they are all that were measured so far
             self.phases = _by_phase(event.stamps)
-        piece = self._transcript.feed(event)
-        self.ending = piece.ending
-        return piece
+        pieces: list[Piece] = []
+        for one in event.by_token():
+            piece = self._transcript.feed(one)
+            pieces.append(piece)
+            if piece.ending is not None:  # a stop string: the tokens behind it count for nothing
+                self.ending = piece.ending
+                break
+        return pieces
 
     def tokens_per_s(self) -> float:
         """Pace after the first token; 0 while it cannot be told."""

@@ -44,6 +44,11 @@ class Piece:
     ending: Ending | None = None
 
     @property
+    def plain(self) -> bool:
+        """Whether it is text and nothing else."""
+        return bool(self.text) and not (self.calls or self.tokens or self.ending)
+
+    @property
     def empty(self) -> bool:
         """Whether there is nothing to tell yet."""
         return not (self.text or self.calls or self.tokens or self.ending)

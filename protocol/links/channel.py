@@ -7,7 +7,7 @@ from typing import NoReturn, Protocol
 
 
 class Channel(Protocol):
-    """Carries whole byte strings; may lose, double or reorder them. gRPC's does not, memory's may."""
+    """Carries whole byte strings; may lose, double or reorder them. TCP's does not, memory's may."""
 
     async def write(self, data: bytes) -> None:
         """Hands `data` over, waiting while the peer is slow. Raises LinkClosed if it ended."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from benchmarks.control_plane import reaches as control_plane_reaches
+from benchmarks.control_plane_work import alone_work, crowd_work
+from benchmarks.conversations import reusable
 from benchmarks.engine import OURS
 from benchmarks.engine import reaches as engine_reaches
 from benchmarks.engine_work import Sizes, decode_work, long_work, prefill_work
@@ -65,3 +68,26 @@ def test_interference_is_held_against_the_quiet_run_and_each_peer() -> None:
         (1.167, True),
     ]
     assert len(interference_reaches(rows[:4], (2.5,))) == 1
+
+
+def test_the_control_plane_is_held_against_dynamo_at_both_speeds() -> None:
+    """Throughput and CPU at a hundred times the speed, time to first token in real time."""
+    rows = [Row(alone_work(128), "Baton 100x", "TTFT p50", 5.0, "ms")]
+    for system, rate, cpu, ttft in (("Baton", 30.0, 80.0, 60.0), ("Dynamo", 20.0, 40.0, 100.0)):
+        rows += [
+            Row(crowd_work(64), f"{system} 100x", "throughput", rate, "tokens/s"),
+            Row(crowd_work(64), f"{system} 100x", "server CPU a token", cpu, "us"),
+            Row(crowd_work(64), f"{system} 1x", "TTFT p50", ttft, "ms"),
+        ]
+    found = [(round(one.value, 3), one.met) for one in control_plane_reaches(rows, (16, 64))]
+    assert found == [(5.0, True), (1.5, True), (2.0, False), (0.6, True)]
+    assert control_plane_reaches(rows[:1], (16, 64))[0].met
+
+
+def test_conversations_count_whole_blocks_that_exist() -> None:
+    """A prompt finds the blocks of its common prefix, and never all of itself."""
+    known = list(range(100))
+    assert reusable([*range(50), 7, 7, 7], known) == 48
+    assert reusable(known, known) == 96
+    assert reusable(list(range(64)), known) == 48
+    assert reusable([5], known) == 0

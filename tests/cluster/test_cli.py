@@ -25,6 +25,9 @@ def own_folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     [
         (["up", "none.yaml"], "none.yaml cannot be read"),
         (["up", "--model", "/nowhere"], "there is no model folder /nowhere"),
+        (["up", "--engine", "modelled", "--speedup", "0"], "--speedup 0: write a number of 0.001 to 100000"),
+        (["up", "--speedup", "nan"], "--speedup nan: write a number"),
+        (["up", "--speedup", "2"], "mock: it is for modelled engines only; write `engine: modelled`"),
         (["status"], "no cluster is running; start one with `baton up`"),
         (["chat", "--message", "hi"], "no cluster is running; start one with `baton up`"),
         (["down"], "no cluster is running"),

@@ -31,6 +31,17 @@ def test_a_trace_gives_a_table(tmp_path: Path) -> None:
         assert word in done.stdout
 
 
+def test_without_a_spec(tmp_path: Path) -> None:
+    """The default spec, with the pools of the command line; what ran is said."""
+    lines = "".join(LINE.format(ms=100 * i, block=i + 1) for i in range(5))
+    (tmp_path / "trace.jsonl").write_text(lines, encoding="utf-8")
+    done = CliRunner().invoke(
+        app, ["replay", str(tmp_path / "trace.jsonl"), "--prefill", "2", "--decode", "3"]
+    )
+    assert done.exit_code == 0, done.stderr
+    assert "ours on 2 prefill and 3 decode workers" in done.stdout
+
+
 def test_a_missing_trace_is_one_sentence(tmp_path: Path) -> None:
     """On standard error, status 1."""
     (tmp_path / "spec.yaml").write_text(SPEC, encoding="utf-8")

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cluster.byte_size import ByteSize
-from cluster.spec import GatewaySpec, PoolSpec, SchedulingSpec, Spec
+from cluster.spec import GatewaySpec, MockSpec, PoolSpec, SchedulingSpec, Spec
 from cluster.spec_reader import parse_spec, read_spec
 from cluster.spec_refusals import REFUSED
 from protocol.errors import BatonError, InvalidSpec, NotOffered
@@ -22,6 +22,7 @@ SECTIONS = {
     "": [one.name for one in fields(Spec)],
     "pools": ["prefill", "decode"],
     "pools.decode": [one.name for one in fields(PoolSpec)],
+    "mock": [one.name for one in fields(MockSpec)],
     "gateway": [one.name for one in fields(GatewaySpec)],
     "limits": [one.name for one in fields(Limits)],
     "scheduling": [one.name for one in fields(SchedulingSpec)],
@@ -70,6 +71,13 @@ scheduling: {max_batch_tokens: 128, max_running: 8}
     assert spec.limits == Limits(lease_s=5.0)
     assert spec.workers == 5
     assert [spec.device_of(pool) for pool in (spec.pools.prefill, spec.pools.decode)] == ["cuda", "cuda:1"]
+
+
+def test_modelled_engines_are_asked_for_by_name() -> None:
+    """One key turns a cluster into one that computes nothing; the speed-up is a number of any kind."""
+    spec = parse_spec("{engine: modelled, mock: {speedup: 100}}")
+    assert (spec.computes, spec.mock.speedup) == (False, 100.0)
+    assert parse_spec("").computes
 
 
 @given(st.sampled_from(sorted(SECTIONS)), st.text(string.ascii_lowercase + "_", min_size=1), st.integers())
@@ -121,6 +129,14 @@ def test_misspelt_key_names_the_one_that_was_meant(known: tuple[str, str], data:
         ("limits: {lease_s: 1.0}", "limits.renew_every_s: must be below lease_s"),
         ("limits: {max_replans: -1}", "limits.max_replans: a limit is above 0 and finite"),
         ("limits: {lease_s: .inf}", "limits.lease_s: a limit is above 0 and finite"),
+        ("engine: vllm", "engine: invalid enum value 'vllm'; write torch, or modelled"),
+        ("{engine: modelled, mock: {speedup: 0}}", "mock.speedup: expected float >= 0.001; write how much"),
+        ("{engine: modelled, mock: {speedup: .nan}}", "mock.speedup: expected float >= 0.001"),
+        ("{engine: modelled, mock: {speedup: .inf}}", "mock.speedup: expected float <= 100000.0"),
+        ("{engine: modelled, mock: {kv_tokens: 16}}", "mock.kv_tokens: expected int >= 1024; write KV room"),
+        ("mock: {speedup: 2}", "mock: it is for modelled engines only; write `engine: modelled`"),
+        ("{engine: modelled, weights: int8}", "engine: modelled engines have no weights"),
+        ("{engine: modelled, device: cuda}", "engine: modelled engines need no device, and pools.prefill"),
         ("[1, 2]", "the document: expected object, got array"),
         ("model: [", "this is not YAML"),
         ("7: 8", "unknown key 7"),

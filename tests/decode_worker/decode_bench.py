@@ -6,6 +6,7 @@ from decode_worker.role import DecodeRole
 from engine.owner import Owner, OwnerKind
 from engine.schedule import SchedulePolicy
 from kv_transfer.sink import KvSink
+from kv_transfer.source import KvSource
 from protocol.ids import AttemptKey, BlockId, Incarnation, RequestId, TransferId, WorkerId, WorkerIdentity
 from protocol.limits import Limits
 from protocol.mail import Dial, Inbound, Outbound, PeerId
@@ -14,8 +15,10 @@ from protocol.messages import (
     Cancel,
     Compute,
     Failed,
+    Fetch,
     Frame,
     Join,
+    Prefix,
     Published,
     Reserve,
     SourceFacts,
@@ -30,7 +33,7 @@ from tests.kv_transfer.hand_transport import HandTransport
 
 ME = WorkerIdentity(WorkerId("decode-0"), Incarnation("d1"))
 SOURCE = WorkerIdentity(WorkerId("prefill-0"), Incarnation("p1"))
-GATEWAY, OTHER_GATEWAY = PeerId(1), PeerId(2)
+GATEWAY, OTHER_GATEWAY, READER_LINK = PeerId(1), PeerId(2), PeerId(5)
 LIMITS = Limits()
 PROMPT = tuple(range(10))
 """Two full blocks of four tokens, and a part of a third."""
@@ -83,7 +86,11 @@ class DecodeBench:
             limits,
             lambda: limits.post_bytes,
         )
-        self.role = DecodeRole(self.engine, self.sink, limits)
+        self.facts = SourceFacts(
+            ME, b"agent", arena.address, arena.block_bytes, blocks, arena.generations_address
+        )
+        self.source = KvSource(self.engine.pool, self.facts, "model", limits)
+        self.role = DecodeRole(self.engine, self.sink, self.source, limits)
         self.link = PeerId(-1)
         self.tokens: dict[AttemptKey, list[int]] = {}
         """Tokens that came, by attempt."""
@@ -99,9 +106,11 @@ class DecodeBench:
         """A gateway asks for a slot."""
         self.hear(Reserve(told, transfer(name), WorkerAddress(SOURCE, "127.0.0.1", 1)), peer, now)
 
-    def compute(self, told: Assignment, peer: PeerId = GATEWAY, now: float = 0.0) -> None:
+    def compute(
+        self, told: Assignment, peer: PeerId = GATEWAY, now: float = 0.0, prefix: Prefix | None = None
+    ) -> None:
         """A gateway asks for everything."""
-        self.hear(Compute(told), peer, now)
+        self.hear(Compute(told, prefix), peer, now)
 
     def join(self, told: Assignment, peer: PeerId = GATEWAY, now: float = 0.0) -> None:
         """The first token has come from the prefill worker."""
@@ -113,17 +122,36 @@ class DecodeBench:
 
     def serve(self, told: Assignment, name: str = "t", now: float = 0.0) -> tuple[BlockId, ...]:
         """The source computes the prompt and publishes all of it."""
+        return self.publish(list(told.tokens), name, now)
+
+    def publish(self, tokens: list[int], name: str, now: float) -> tuple[BlockId, ...]:
+        """The source publishes the KV of these tokens."""
         arena = self.remote.runner.arena
         facts = SourceFacts(SOURCE, b"agent", 4096, arena.block_bytes, arena.num_blocks, 8192)
         owner = Owner.pinned(transfer(name))
-        count = -(-len(told.tokens) // self.remote.block_size)
+        count = -(-len(tokens) // self.remote.block_size)
         blocks = tuple(self.remote.pool.take(owner, (), count))
-        write_cells(self.remote, list(told.tokens), blocks)
+        write_cells(self.remote, tokens, blocks)
         generations = tuple(self.remote.pool.generation(block) for block in blocks)
         self.hear(Attached(transfer(name), facts, 10.0), self.link, now)
         self.hear(Published(transfer(name), 0, blocks, generations, True), self.link, now)
         self.remote.pool.give_back(owner)
         return blocks
+
+    def fetch(
+        self, name: str, prompt: tuple[int, ...], first: int = 0, peer: PeerId = READER_LINK, now: float = 0.0
+    ) -> None:
+        """A reader asks for what is cached of a prompt."""
+        hashes = tuple(self.engine.sequence(job("hashes", prompt), 1).hashes[first:])
+        self.hear(Fetch(transfer(name), SOURCE, "model", first, hashes), peer, now)
+
+    def serve_prefix(self, name: str, blocks: int, now: float = 0.0) -> None:
+        """The source has so many blocks of a prompt whose prefix is being fetched, or all."""
+        fetch = self.role._fetches._open.get(transfer(name))
+        slot = self.sink._slots.get(transfer(name))
+        if fetch is not None and slot is not None and slot.partial:
+            tokens = fetch.sequence.tokens[: min(blocks, len(slot.blocks)) * self.remote.block_size]
+            self.publish(tokens, name, now)
 
     def arrive(self, told: Assignment, name: str = "t", now: float = 0.0) -> None:
         """All KV comes and is verified."""

@@ -10,11 +10,21 @@ from hypothesis import strategies as st
 
 from engine.schedule import SchedulePolicy
 from protocol.limits import Limits
-from protocol.messages import Published, Withdrawn
+from protocol.messages import Prefix, Published, Release, Withdrawn, WorkerAddress
 from protocol.request import Assignment
-from tests.decode_worker.decode_bench import GATEWAY, OTHER_GATEWAY, DecodeBench, job, transfer
+from tests.decode_worker.decode_bench import (
+    GATEWAY,
+    ME,
+    OTHER_GATEWAY,
+    READER_LINK,
+    SOURCE,
+    DecodeBench,
+    job,
+    transfer,
+)
 from tests.engine.modelled import answer
 
+PREFIXES = ("fetch", "release", "lose reader", "serve prefix", "serve prefix")
 COMMANDS = ("reserve", "reserve", "compute", "join", "join", "cancel", "serve", "serve", "arrive")
 EVENTS = ("junk", "withdraw", "lose gateway", "lose source", "land", "fail", "wait", "step", "step", "step")
 PROMPTS = {"a": tuple(range(10)), "b": (*range(8), 50, 51), "c": tuple(range(7)), "d": tuple(range(60, 80))}
@@ -31,7 +41,10 @@ def test_nothing_raises_and_nothing_is_kept(data: st.DataObject) -> None:
     attempt = 0
     now = 0.0
     for _ in range(draw(st.integers(1, 50))):
-        attempt, now = _act(draw, bench, jobs, attempt, now)
+        if draw(st.integers(0, 3)):
+            attempt, now = _act(draw, bench, jobs, attempt, now)
+        else:
+            _act_on_prefixes(draw, bench, now)
         bench.sent()
         bench.held()
     for later in (100.0, 200.0, 300.0):
@@ -66,7 +79,7 @@ def _act(
         if act == "reserve":
             bench.reserve(fresh, draw(names), draw(gateways), now)
         else:
-            bench.compute(fresh, draw(gateways), now)
+            bench.compute(fresh, draw(gateways), now, _prefix(draw))
     elif act == "join" and told is not None:
         bench.join(told, draw(gateways), now)
     elif act == "cancel" and told is not None:
@@ -94,6 +107,27 @@ def _act(
     else:
         bench.turn(now)
     return attempt, now
+
+
+def _prefix(draw: Callable[..., Any]) -> Prefix | None:
+    """What a gateway believes."""
+    if not draw(st.booleans()):
+        return None
+    source = WorkerAddress(draw(st.sampled_from((SOURCE, SOURCE, ME))), "127.0.0.1", 1)
+    return Prefix(transfer(draw(st.sampled_from(tuple(PROMPTS)))), source, draw(st.integers(-1, 9)))
+
+
+def _act_on_prefixes(draw: Callable[..., Any], bench: DecodeBench, now: float) -> None:
+    """One thing that a reader of this worker's cache, or a source of prefixes, does."""
+    act, name = draw(st.sampled_from(PREFIXES)), draw(st.sampled_from(tuple(PROMPTS)))
+    if act == "fetch":
+        bench.fetch(name, PROMPTS[draw(st.sampled_from(tuple(PROMPTS)))], draw(st.integers(0, 2)), now=now)
+    elif act == "release":
+        bench.hear(Release(transfer(name)), READER_LINK, now)
+    elif act == "lose reader":
+        bench.role.peer_lost(READER_LINK, now)
+    else:
+        bench.serve_prefix(name, draw(st.integers(0, 9)), now)
 
 
 def _prompt_of(bench: DecodeBench, name: str) -> tuple[int, ...] | None:

@@ -18,11 +18,14 @@ from gateway.service import Gateway
 from protocol.clock import LoopClock
 from protocol.directory import MemoryDirectory
 from protocol.ids import RequestId, TransferId
-from protocol.links.grpc import GrpcDialer
+from protocol.links.tcp import TcpDialer
 from protocol.messages import WIRE_VERSION, Hello
 from protocol.request import Request
 from protocol.sampling import Sampling
-from router.load_router import LoadRouter
+from router.joint_router import JointRouter
+from router.outlook import Outlook
+from router.prefix_index import IndexLimits
+from router.slo import Slo
 
 START_S = 120.0
 ANSWER_S = 120.0
@@ -34,6 +37,7 @@ class LocalCluster:
 
     gateway: Gateway
     fleet: Fleet
+    router: JointRouter
 
     def counter(self, name: str) -> int:
         """A workers' count, added up."""
@@ -80,8 +84,11 @@ def tiny_spec(model: Path, prefills: int, decodes: int, dtype: str = "fp32") -> 
 
 
 @asynccontextmanager
-async def local_cluster(spec: Spec) -> AsyncIterator[LocalCluster]:
-    """Starts all workers at once, then the gateway; stops them afterwards."""
+async def local_cluster(
+    spec: Spec, kind: type[JointRouter] = JointRouter, *, local: bool = True
+) -> AsyncIterator[LocalCluster]:
+    """Starts all workers at once, then the gateway with a router of this kind; stops them afterwards.
+    `local`: decode workers compute prompts where that is sooner."""
     clock = LoopClock()
     directory = MemoryDirectory(clock)
     prefills, decodes = spec.pools.prefill.replicas, spec.pools.decode.replicas
@@ -93,15 +100,16 @@ async def local_cluster(spec: Spec) -> AsyncIterator[LocalCluster]:
             stack.push_async_callback(worker.stop, 2.0)
         await asyncio.gather(*(worker.start(START_S) for worker in workers))
         hello = Hello(WIRE_VERSION, "gateway", "gateway-test", secrets.token_hex(4))
-        fleet = Fleet(directory, GrpcDialer(hello, clock, spec.limits), clock, spec.limits)
+        outlook = Outlook(IndexLimits())
+        fleet = Fleet(directory, TcpDialer(hello, clock, spec.limits), clock, spec.limits, outlook)
         await fleet.start()
         stack.push_async_callback(fleet.stop)
         async with asyncio.timeout(START_S):
             while len(fleet.links()) < len(places):
                 await asyncio.sleep(0.05)
-        router = LoadRouter(spec.limits.max_reserved_wait_s)
+        router = kind(outlook, Slo(), spec.limits.max_reserved_wait_s, local=local)
         new_transfer = _new_transfer
-        yield LocalCluster(Gateway(fleet, router, clock, spec.limits, new_transfer), fleet)
+        yield LocalCluster(Gateway(fleet, router, clock, spec.limits, new_transfer), fleet, router)
 
 
 def _new_transfer() -> TransferId:

@@ -8,7 +8,8 @@ from collections.abc import Coroutine
 from protocol.clock import LoopClock
 from protocol.errors import LinkClosed
 from protocol.ids import AttemptKey, Incarnation, WorkerId, WorkerIdentity
-from protocol.load_report import LoadReport
+from protocol.kv_events import Cleared, KvEvent, KvEvents
+from protocol.load_report import LoadReport, OwnLoad
 from protocol.messages import (
     WIRE_VERSION,
     Admitted,
@@ -35,6 +36,7 @@ ANSWER_S = 0.01
 """What every answer of a fake worker takes."""
 SIGN_OF_LIFE_S = 0.25
 
+NOTHING = OwnLoad(0, 0)
 Opening = Compute | Reserve | Prefill
 
 
@@ -115,6 +117,11 @@ class FakeWorker:
         """Position of a token that is left out."""
         self.frozen = False
         """Its links live and it says nothing by itself."""
+        self.kv_sequence = 0
+        """Number of its next frame of KV events."""
+        self.load = load_of()
+        self.own = NOTHING
+        """What it says of the load of whoever is told."""
         self.links: list[FakeLink] = []
         self._clock = LoopClock()
 
@@ -127,7 +134,9 @@ class FakeWorker:
         """A new link to this worker, which says how it is at once and then that it lives."""
         self.links.append(FakeLink(self))
         if not self.frozen:
-            self.link.say(StepReport((), load_of()))
+            self.link.say(StepReport((), self.load, self.own))
+            self.kv_sequence = 0
+            self.say_kv(Cleared())
         self._life = asyncio.get_running_loop().create_task(self._live(self.link))
         return self.link
 
@@ -135,15 +144,21 @@ class FakeWorker:
         while not link.closed:
             await self._clock.sleep(SIGN_OF_LIFE_S)
             if not self.frozen:
-                link.say(StepReport(()))
+                link.say(StepReport((), self.load, self.own))
 
     def kinds(self) -> list[str]:
         """Names of the commands heard, in order."""
         return [type(frame).__name__ for frame in self.heard]
 
-    def report(self, load: LoadReport) -> None:
-        """Tells the gateway how it is."""
-        self.link.say(StepReport((), load))
+    def report(self, load: LoadReport, own: OwnLoad = NOTHING) -> None:
+        """Tells the gateway how it is, now and with each sign of life."""
+        self.load, self.own = load, own
+        self.link.say(StepReport((), load, own))
+
+    def say_kv(self, *events: KvEvent) -> None:
+        """Tells the gateway what changed in its cache."""
+        self.link.say(KvEvents(self.identity, self.kv_sequence, events))
+        self.kv_sequence += 1
 
     def freeze(self) -> None:
         """The engine computes nothing more of what it holds; its links live."""
@@ -203,11 +218,15 @@ class FakeWorker:
                 self.link.say(Failed(assignment.key, self.fails[kind], "failed"))
                 break
             if position != self.skips:
-                self.link.say(StepReport((self._delta(assignment, position, position == start),)))
+                self.link.say(
+                    StepReport((self._delta(assignment, position, kind if position == start else None),))
+                )
         del self.held[assignment.key]
 
-    def _delta(self, assignment: Assignment, position: int, first: bool) -> TokenDelta:
+    def _delta(self, assignment: Assignment, position: int, kind: type[Frame] | None) -> TokenDelta:
+        """`kind`: of the command that this is the first answer to."""
         last = position == assignment.request.max_tokens - 1
-        stamps = (Stamp(Phase.PREFILL, ANSWER_S),) if first else ()
+        phase = Phase.TRANSFER if kind is Join else Phase.PREFILL
+        stamps = (Stamp(phase, ANSWER_S),) if kind is not None else ()
         finish = FinishReason.LENGTH if last else None
         return TokenDelta(assignment.key, position, (token_at(position),), finish=finish, stamps=stamps)

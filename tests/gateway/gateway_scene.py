@@ -7,9 +7,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 
+from gateway.bell import Bell
 from gateway.fleet import Fleet
 from gateway.generator import TokenEvent
 from gateway.service import Gateway
+from gateway.worker_link import WorkerLink
 from protocol.clock import LoopClock
 from protocol.directory import MemoryDirectory
 from protocol.errors import BatonError, LinkClosed
@@ -20,10 +22,14 @@ from protocol.messages import WorkerAddress
 from protocol.request import Request
 from protocol.sampling import Sampling
 from protocol.virtual_loop import run_virtual
-from router.load_router import LoadRouter
+from router.joint_router import JointRouter
+from router.outlook import Outlook
+from router.prefix_index import IndexLimits
+from router.slo import Slo
 from tests.gateway.fake_worker import FakeWorker
 
 FOREVER_S = 1e6
+SMALL_INDEX = IndexLimits(max_blocks=1 << 16, max_workers=64, max_sets=1 << 12)
 LIMITS = Limits()
 
 
@@ -63,18 +69,20 @@ class Answer:
 class Scene:
     """One gateway among fake workers. To be made inside a running loop."""
 
-    def __init__(self, *workers: FakeWorker, limits: Limits = LIMITS) -> None:
+    def __init__(self, *workers: FakeWorker, limits: Limits = LIMITS, local: bool = False) -> None:
+        """`local`: decode workers compute prompts where that is sooner."""
         self.clock = LoopClock(12_345.678)
         self.limits = limits
         self.workers = list(workers)
         self.directory = MemoryDirectory(self.clock)
         self.dialer = FakeDialer(self.workers)
-        self.fleet = Fleet(self.directory, self.dialer, self.clock, limits)
+        self.outlook = Outlook(SMALL_INDEX)
+        self.fleet = Fleet(self.directory, self.dialer, self.clock, limits, self.outlook)
         self.replans = 0
         ids = itertools.count()
         self.gateway = Gateway(
             self.fleet,
-            LoadRouter(limits.max_reserved_wait_s),
+            JointRouter(self.outlook, Slo(), limits.max_reserved_wait_s, local=local),
             self.clock,
             limits,
             lambda: TransferId(f"{next(ids):032x}"),
@@ -101,8 +109,8 @@ class Scene:
 
     def is_clean(self) -> bool:
         """Whether no worker holds anything and the gateway has nothing open."""
-        links = [link.view() for link in self.fleet.links()]
-        open_here = any(view.open_requests or view.open_tokens for view in links)
+        desks = [link.desk for link in self.fleet.links()]
+        open_here = any(desk.open_requests or desk.open_tokens for desk in desks)
         held = any(worker.held for worker in self.workers)
         return not held and not open_here and self.gateway.open_requests == 0
 
@@ -110,10 +118,15 @@ class Scene:
         self.replans += 1
 
 
+def link_to(worker: FakeWorker, limits: Limits = LIMITS) -> WorkerLink:
+    """A gateway's end of a link to one worker, without a fleet."""
+    return WorkerLink(worker.record, worker.dialled(), limits, Outlook(SMALL_INDEX), Bell(LoopClock()))
+
+
 @asynccontextmanager
-async def scene(*workers: FakeWorker, limits: Limits = LIMITS) -> AsyncIterator[Scene]:
+async def scene(*workers: FakeWorker, limits: Limits = LIMITS, local: bool = False) -> AsyncIterator[Scene]:
     """Workers that are linked when the body begins."""
-    made = Scene(*workers, limits=limits)
+    made = Scene(*workers, limits=limits, local=local)
     for worker in workers:
         await made.directory.join(worker.record, FOREVER_S)
     await made.fleet.start()
@@ -136,11 +149,16 @@ def pair() -> tuple[FakeWorker, FakeWorker]:
     return FakeWorker("prefill-0", "prefill"), FakeWorker("decode-0", "decode")
 
 
-def play(act: Callable[[Scene], Awaitable[None]], *workers: FakeWorker, limits: Limits = LIMITS) -> None:
+def play(
+    act: Callable[[Scene], Awaitable[None]],
+    *workers: FakeWorker,
+    limits: Limits = LIMITS,
+    local: bool = False,
+) -> None:
     """Runs one act among linked workers on virtual time."""
 
     async def run() -> None:
-        async with scene(*workers, limits=limits) as made:
+        async with scene(*workers, limits=limits, local=local) as made:
             await act(made)
 
     run_virtual(run())

@@ -31,7 +31,7 @@ HELD = ("request", "pinned", "dest", "quarantine")
 class SmallCluster:
     """To be made inside a running loop."""
 
-    def __init__(self, prefills: int, decodes: int, profile: Profile) -> None:
+    def __init__(self, prefills: int, decodes: int, profile: Profile, gateways: int = 1) -> None:
         self.clock = LoopClock()
         self.replans = 0
         fabric = MemoryFabric(DrawnFates(random.Random(1).random, profile.reads))
@@ -40,12 +40,14 @@ class SmallCluster:
         around = Surroundings(network, fabric, self.directory, profile.limits, profile)
         self.nodes = [Node(f"prefill-{i}", "prefill", 0.0, around) for i in range(prefills)]
         self.nodes += [Node(f"decode-{i}", "decode", 0.0, around) for i in range(decodes)]
-        self.place = GatewayPlace("gateway-0", random.Random(2), around, self._count)
+        self.places = [
+            GatewayPlace(f"gateway-{i}", random.Random(2 + i), around, self._count) for i in range(gateways)
+        ]
 
     @property
     def gateway(self) -> Gateway:
-        """The one that is there now."""
-        return self.place.gateway
+        """The first, as it is now."""
+        return self.places[0].gateway
 
     def node(self, name: str) -> Node:
         """One of them."""
@@ -76,7 +78,7 @@ class SmallCluster:
         self, name: str, prompt: tuple[int, ...], max_tokens: int = 40, leave_after: int | None = None
     ) -> Outcome:
         """One client."""
-        return await self.place.answer(ask(name, prompt, max_tokens), leave_after)
+        return await self.places[0].answer(ask(name, prompt, max_tokens), leave_after)
 
     def _count(self) -> None:
         self.replans += 1
@@ -98,28 +100,36 @@ def prompts(count: int, length: int = 30) -> list[tuple[int, ...]]:
 
 
 @asynccontextmanager
-async def small_cluster(prefills: int, decodes: int, profile: Profile) -> AsyncIterator[SmallCluster]:
+async def small_cluster(
+    prefills: int, decodes: int, profile: Profile, gateways: int = 1
+) -> AsyncIterator[SmallCluster]:
     """Everybody is linked when the body begins, and everybody is as new a minute after it."""
-    made = SmallCluster(prefills, decodes, profile)
+    made = SmallCluster(prefills, decodes, profile, gateways)
     for node in made.nodes:
         await node.start()
-    await made.place.start()
+    for place in made.places:
+        await place.start()
     await made.clock.sleep(1.0)
     yield made
     await made.clock.sleep(60.0)
     assert made.held() == []
     for node in made.nodes:
         await node.stop()
-    await made.place.stop()
+    for place in made.places:
+        await place.stop()
 
 
 def play(
-    act: Callable[[SmallCluster], Awaitable[None]], prefills: int, decodes: int, profile: Profile = PROFILE
+    act: Callable[[SmallCluster], Awaitable[None]],
+    prefills: int,
+    decodes: int,
+    profile: Profile = PROFILE,
+    gateways: int = 1,
 ) -> None:
     """Runs one act on virtual time."""
 
     async def run() -> None:
-        async with small_cluster(prefills, decodes, profile) as made:
+        async with small_cluster(prefills, decodes, profile, gateways) as made:
             await act(made)
 
     run_virtual(run())

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from gateway.attempt import AttemptRun
+from gateway.course import Course
 from gateway.worker_link import WorkerLink
 from protocol.clock import LoopClock
 from protocol.errors import (
@@ -23,10 +24,30 @@ from protocol.ids import AttemptKey, RequestId, TransferId
 from protocol.messages import Admitted, Failed, Frame, Prefill, Reserve
 from protocol.request import Assignment
 from protocol.virtual_loop import run_virtual
+from router.plan_forecast import PlanForecast
+from router.route_plan import RoutePlan
 from tests.gateway.fake_worker import ANSWER_S, FakeWorker, token_at
-from tests.gateway.gateway_scene import LIMITS, request
+from tests.gateway.gateway_scene import LIMITS, link_to, request
 
 KEY = AttemptKey(RequestId("r"), 1)
+
+
+def course_over(decode: WorkerLink, prefill: WorkerLink | None, tokens: int) -> Course:
+    """A plan that nobody had to make, without a prefix to pull."""
+    plan = RoutePlan(
+        decode=decode.identity,
+        prefill=prefill.identity if prefill is not None else None,
+        source=None,
+        source_blocks=0,
+        held_tokens=0,
+        pulled_tokens=0,
+        lacking_tokens=tokens,
+        tokens=tokens,
+        first_token_s=0.1,
+        cost_s=1.0,
+    )
+    forecast = PlanForecast(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    return Course(plan, forecast, decode, prefill, TransferId("t"), None)
 
 
 class Site:
@@ -38,20 +59,18 @@ class Site:
         self.clock = LoopClock()
         self.prefill = FakeWorker("prefill-0", "prefill")
         self.decode = FakeWorker("decode-0", "decode")
-        links = [
-            WorkerLink(worker.record, worker.dialled(), LIMITS) for worker in (self.decode, self.prefill)
-        ]
+        links = [link_to(worker) for worker in (self.decode, self.prefill)]
         self.links = links
         self.pumps = [asyncio.create_task(link.pump()) for link in links]
         tokens = tuple(token_at(i) for i in range(sent))
         assignment = Assignment(request(max_tokens=max_tokens), 1, tokens, left_s)
-        prefill = None if local else links[1]
-        self.run = AttemptRun(assignment, links[0], prefill, TransferId("t"), self.clock, LIMITS)
+        course = course_over(links[0], None if local else links[1], len(assignment.tokens))
+        self.run = AttemptRun(assignment, course, self.clock, LIMITS)
 
     def nothing_held(self) -> bool:
         """Neither by the workers nor by the links."""
-        views = [link.view() for link in self.links]
-        return not (self.prefill.held or self.decode.held or any(view.open_requests for view in views))
+        open_here = any(link.desk.open_requests for link in self.links)
+        return not (self.prefill.held or self.decode.held or open_here)
 
     async def rest(self) -> list[int]:
         """Tokens until the end."""

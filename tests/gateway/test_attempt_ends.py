@@ -9,9 +9,10 @@ import pytest
 from protocol.errors import (
     DeadlineExceeded,
     TransferNeedless,
+    WorkerLeaving,
     WorkerLost,
 )
-from protocol.messages import Failed, FinishReason, StepReport, TokenDelta
+from protocol.messages import Failed, FinishReason, Leaving, StepReport, TokenDelta
 from tests.gateway.fake_worker import ANSWER_S, token_at
 from tests.gateway.test_attempt import KEY, Site, play
 
@@ -81,5 +82,20 @@ def test_a_link_that_breaks_oddly_leaves_nothing() -> None:
         with pytest.raises(ValueError, match="odd"):
             await site.run.place()
         site.prefill.link.fault = None
+
+    play(act)
+
+
+def test_a_worker_that_has_left_by_the_time_it_is_asked_is_no_loss() -> None:
+    """It said that it leaves, and its link ended between two commands: a planned end."""
+
+    async def act(site: Site) -> None:
+        placing = asyncio.create_task(site.run.place())
+        await site.clock.sleep(ANSWER_S / 2)
+        site.prefill.link.say(Leaving())
+        await site.prefill.die()
+        with pytest.raises(WorkerLeaving):
+            await placing
+        assert site.run.failed_at == site.prefill.identity
 
     play(act)

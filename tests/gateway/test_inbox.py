@@ -8,7 +8,7 @@ from gateway.inbox import Inbox
 from protocol.clock import LoopClock
 from protocol.errors import BatonError, DeadlineExceeded
 from protocol.ids import AttemptKey, RequestId
-from protocol.messages import Admitted
+from protocol.messages import Admitted, TokenDelta
 from protocol.virtual_loop import run_virtual
 from tests.gateway.fake_worker import record_of
 
@@ -70,5 +70,22 @@ def test_an_overrun_ends_the_attempt_and_never_leaves_a_gap() -> None:
         assert (await inbox.next(1.0)).said == said(1)
         with pytest.raises(BatonError, match="too slowly"):
             await inbox.next(1.0)
+
+    run_virtual(run())
+
+
+def test_what_follows_is_taken_only_if_it_does() -> None:
+    """Tokens that go on at the place asked for come out at once; anything else stays for `next`."""
+
+    async def run() -> None:
+        inbox, key = Inbox(LoopClock(), 8), AttemptKey(RequestId("r"), 0)
+        assert inbox.following(3) is None
+        tokens = [TokenDelta(key, 3, (1,)), TokenDelta(key, 4, (2, 3)), TokenDelta(key, 9, (4,))]
+        for one in tokens:
+            inbox.put(WORKER, one)
+        inbox.put(WORKER, said(1))
+        assert [inbox.following(index) for index in (4, 3, 4, 6)] == [None, tokens[0], tokens[1], None]
+        assert [(await inbox.next(1.0)).said for _ in range(2)] == [tokens[2], said(1)]
+        assert inbox.following(10) is None
 
     run_virtual(run())

@@ -28,21 +28,27 @@ def test_accepted_tokens_are_the_state() -> None:
 def test_a_lost_attempt_counts_as_waiting() -> None:
     """Each second until the first token is stamped once, though the first attempt came to nothing."""
     journey = Journey(request(), (0.0, 0), 10.0)
-    journey.placed(11.0, 11.5)
-    journey.placed(14.0, 14.5)
-    event = journey.accept(delta(0, Stamp(Phase.PREFILL, 0.5)), 15.0)
-    assert event.stamps == (Stamp(Phase.QUEUE, 4.0), Stamp(Phase.RESERVE, 0.5), Stamp(Phase.PREFILL, 0.5))
+    journey.placed(0.0, 11.0, 11.5)
+    journey.placed(0.25, 14.0, 14.5)
+    event = journey.accept(delta(0, Stamp(Phase.PREFILL, 0.25)), 15.0)
+    assert {stamp.phase: stamp.seconds for stamp in event.stamps} == {
+        Phase.QUEUE: 3.75,
+        Phase.PLAN: 0.25,
+        Phase.RESERVE: 0.5,
+        Phase.PREFILL: 0.25,
+        Phase.FIRST: 0.25,
+    }
 
 
 def test_waiting_in_the_middle_counts_from_the_last_token() -> None:
     """Time in which tokens flowed is no waiting."""
     journey = Journey(request(), (0.0, 0), 10.0)
-    journey.placed(10.0, 10.0)
+    journey.placed(0.0, 10.0, 10.0)
     journey.accept(delta(0), 20.0)
-    journey.placed(23.0, 23.5)
+    journey.placed(0.0, 23.0, 23.5)
     event = journey.accept(delta(1, Stamp(Phase.PREFILL, 0.5)), 24.0)
-    queued = [stamp.seconds for stamp in event.stamps if stamp.phase is Phase.QUEUE]
-    assert queued == [0.0, 3.0]
+    seconds = {stamp.phase: stamp.seconds for stamp in event.stamps}
+    assert (seconds[Phase.QUEUE], seconds[Phase.FIRST]) == (3.0, 10.0)
 
 
 def test_two_deaths_make_a_suspect() -> None:

@@ -45,7 +45,8 @@ def test_an_answer_is_whole_and_leaves_nothing() -> None:
         assert answer.tokens == said(5)
         assert [event.first_index for event in answer.events] == list(range(5))
         assert [event.finish is not None for event in answer.events] == [False] * 4 + [True]
-        assert [stamp.phase for stamp in answer.events[0].stamps][:2] == [Phase.QUEUE, Phase.RESERVE]
+        first = [stamp.phase for stamp in answer.events[0].stamps]
+        assert first == [Phase.QUEUE, Phase.PLAN, Phase.RESERVE, Phase.PREFILL, Phase.FIRST]
         assert scene.replans == 0
         assert scene.is_clean()
 
@@ -141,6 +142,7 @@ def test_who_refused_is_not_asked_again_in_the_same_round() -> None:
 
     async def act(scene: Scene) -> None:
         full, half = scene.workers[3], scene.workers[0]
+        scene.workers[1].report(load_of(queued_tokens=100))
         scene.workers[2].report(load_of(running=5))
         full.refuses[Reserve] = Busy.code
         half.refuses[Prefill] = Busy.code

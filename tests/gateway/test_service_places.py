@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.service import PLACE_POLL_S
 from protocol.errors import (
     Busy,
     DeadlineExceeded,
@@ -144,7 +143,7 @@ def test_a_client_that_leaves_while_it_waits_leaves_no_trace() -> None:
         tasks = await _queue_up(scene, 5)
         for left in (0, 2, 4):
             tasks[left].cancel()
-        await scene.clock.sleep(PLACE_POLL_S)
+        await scene.clock.sleep(A_MOMENT_S)
         decode.refuses.clear()
         done = await asyncio.gather(*tasks, return_exceptions=True)
         assert [isinstance(one, asyncio.CancelledError) for one in done] == [True, False] * 2 + [True]

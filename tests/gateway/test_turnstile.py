@@ -89,3 +89,25 @@ def test_one_at_a_time_and_free_in_the_end(drawn: list[tuple[float, float, float
         assert log[place + 1] == ("out", log[place][1])
     entered = {number for what, number in log if what == "in"}
     assert {number for number, *_, cancelled in numbered if cancelled is None} <= entered
+
+
+def test_whoever_passes_on_lets_the_next_one_in() -> None:
+    """A turn can be over before its visit is; it is handed over once, to the lowest."""
+
+    async def run() -> list[int]:
+        turnstile, entered = Turnstile(), []
+
+        async def visit(number: int) -> None:
+            async with turnstile.turn((0.0, number)) as turn:
+                entered.append(number)
+                await asyncio.sleep(0.0 if number else 0.1)  # the others come meanwhile
+                turn.pass_on()
+                turn.pass_on()
+                await asyncio.sleep(1.0)
+                assert entered == [0, 1, 2]
+
+        await asyncio.gather(*(visit(number) for number in (0, 2, 1)))
+        assert turnstile.is_free
+        return entered
+
+    assert run_virtual(run()) == [0, 1, 2]

@@ -8,15 +8,16 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from gateway.inbox import Heard, Inbox
-from gateway.worker_link import WorkerLink
 from protocol.clock import LoopClock
 from protocol.errors import LinkClosed, WorkerLost
 from protocol.ids import AttemptKey, RequestId
-from protocol.limits import Limits
 from protocol.messages import Admitted, Cancel, Failed, Join, Refused, StepReport, TokenDelta
 from protocol.virtual_loop import run_virtual
+from router.own_work import Booking
 from tests.gateway.fake_worker import FakeWorker, load_of
+from tests.gateway.gateway_scene import link_to
 
+ROOM = Booking(0, 0)
 OLD, NEW = AttemptKey(RequestId("r"), 1), AttemptKey(RequestId("r"), 2)
 
 
@@ -30,7 +31,7 @@ class Site:
 
     def __init__(self) -> None:
         self.worker = FakeWorker("decode-0", "decode")
-        self.link = WorkerLink(self.worker.record, self.worker.dialled(), Limits())
+        self.link = link_to(self.worker)
         self.inbox = Inbox(LoopClock(), 16)
         self.pump = asyncio.create_task(self.link.pump())
 
@@ -44,7 +45,7 @@ def test_frames_go_to_the_attempt_that_they_name() -> None:
 
     async def run() -> None:
         site = Site()
-        site.link.open(NEW, site.inbox, 0)
+        site.link.open(NEW, site.inbox, ROOM)
         frames = (Admitted(NEW, 3), Refused(NEW, "x", "y"), Failed(NEW, "x", "y"))
         for frame in frames:
             site.worker.link.say(frame)
@@ -61,9 +62,9 @@ def test_frames_of_older_attempts_are_dropped() -> None:
 
     async def run() -> None:
         site = Site()
-        site.link.open(OLD, site.inbox, 0)
+        site.link.open(OLD, site.inbox, ROOM)
         site.link.close(OLD)
-        site.link.open(NEW, site.inbox, 0)
+        site.link.open(NEW, site.inbox, ROOM)
         for frame in (Admitted(OLD, 0), StepReport((delta(OLD), delta(NEW))), Failed(OLD, "x", "y")):
             site.worker.link.say(frame)
         site.worker.link.say(Join(NEW, 1))
@@ -80,21 +81,21 @@ def test_its_view_counts_prompts_until_their_first_token() -> None:
 
     async def run() -> None:
         site = Site()
-        site.link.open(OLD, site.inbox, 100)
-        site.link.open(NEW, site.inbox, 30)
-        assert (site.link.view().open_tokens, site.link.view().open_requests) == (130, 2)
+        site.link.open(OLD, site.inbox, Booking(100, 100))
+        site.link.open(NEW, site.inbox, Booking(30, 100))
+        desk = site.link.desk
+        assert (desk.open_tokens, desk.open_requests) == (130, 2)
         site.worker.link.say(StepReport((delta(OLD),), load_of(free_blocks=5)))
         await site.hear()
-        view = site.link.view()
-        assert (view.open_tokens, view.open_requests) == (30, 2)
-        assert view.load == load_of(free_blocks=5)
+        assert (desk.open_tokens, desk.open_requests) == (30, 2)
+        assert site.link.load == load_of(free_blocks=5)
         site.worker.link.say(StepReport((delta(OLD),)))
         await site.hear()
-        assert site.link.view().load == load_of(free_blocks=5)
+        assert site.link.load == load_of(free_blocks=5)
         site.link.close(OLD)
         site.link.close(OLD)
         site.link.close(NEW)
-        assert (site.link.view().open_tokens, site.link.view().open_requests) == (0, 0)
+        assert (desk.open_tokens, desk.open_requests) == (0, 0)
 
     run_virtual(run())
 
@@ -119,8 +120,8 @@ def test_every_end_of_the_link_reaches_every_open_attempt(end: Callable[[Site], 
     async def run() -> None:
         site = Site()
         other = Inbox(LoopClock(), 4)
-        site.link.open(OLD, other, 0)
-        site.link.open(NEW, site.inbox, 0)
+        site.link.open(OLD, other, ROOM)
+        site.link.open(NEW, site.inbox, ROOM)
         await asyncio.sleep(0)
         await end(site)
         for inbox in (site.inbox, other):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from engine.block_pool import BlockPool
 from engine.owner import Owner, OwnerKind
-from kv_transfer.sink import KvSink, TransferEnd
+from kv_transfer.sink import KvSink
+from kv_transfer.transfer_end import TransferEnd
 from protocol.ids import BlockId, Incarnation, TransferId, WorkerId, WorkerIdentity
 from protocol.limits import Limits
 from protocol.mail import Dial, Inbound, Outbound, PeerId

@@ -1,17 +1,19 @@
-"""A PrefillRole with a small modelled engine; the test is its gateways and its readers."""
+"""A PrefillRole with a small modelled engine; the test is its gateways, its readers and its sources."""
 
 from __future__ import annotations
 
 from engine.owner import Owner, OwnerKind
 from engine.schedule import SchedulePolicy
+from kv_transfer.sink import KvSink
 from kv_transfer.source import KvSource
 from prefill_worker.role import PrefillRole
 from protocol.ids import AttemptKey, Incarnation, RequestId, TransferId, WorkerId, WorkerIdentity
 from protocol.limits import Limits
 from protocol.mail import Inbound, Outbound, PeerId
-from protocol.messages import Attach, Frame, Prefill, Published, Release, Renew, SourceFacts
+from protocol.messages import Attach, Fetch, Frame, Prefill, Prefix, Published, Release, Renew, SourceFacts
 from protocol.request import Assignment
 from tests.engine.modelled import POLICY, assignment, modelled_engine
+from tests.kv_transfer.hand_transport import HandTransport
 
 ME = WorkerIdentity(WorkerId("prefill-0"), Incarnation("p1"))
 READER = WorkerIdentity(WorkerId("decode-0"), Incarnation("d1"))
@@ -55,16 +57,33 @@ class PrefillBench:
         arena = self.engine.runner.arena
         facts = SourceFacts(ME, b"agent", arena.address, arena.block_bytes, blocks, arena.generations_address)
         self.source = KvSource(self.engine.pool, facts, "model", limits)
-        self.role = PrefillRole(self.engine, self.source, limits)
+        self.transport = HandTransport(arena)
+        self.sink = KvSink(
+            self.engine.pool,
+            self.transport,
+            ME,
+            "model",
+            arena.block_bytes,
+            limits,
+            lambda: limits.post_bytes,
+        )
+        self.role = PrefillRole(self.engine, self.source, self.sink, limits)
         self.facts = facts
 
     def hear(self, frame: Frame, peer: PeerId = GATEWAY, now: float = 0.0) -> None:
         """A frame of a gateway or of a reader."""
         self.role.receive(Inbound(peer, frame), now)
 
-    def prefill(self, told: Assignment, name: str = "t", peer: PeerId = GATEWAY, now: float = 0.0) -> None:
+    def prefill(
+        self,
+        told: Assignment,
+        name: str = "t",
+        peer: PeerId = GATEWAY,
+        now: float = 0.0,
+        prefix: Prefix | None = None,
+    ) -> None:
         """A gateway's question."""
-        self.hear(Prefill(told, transfer(name)), peer, now)
+        self.hear(Prefill(told, transfer(name), prefix), peer, now)
 
     def attach(
         self,
@@ -77,6 +96,20 @@ class PrefillBench:
     ) -> None:
         """A reader's question."""
         self.hear(Attach(transfer(name), reader, model, first), peer, now)
+
+    def fetch(
+        self,
+        name: str = "f",
+        prompt: tuple[int, ...] = PROMPT,
+        peer: PeerId = LINK,
+        reader: WorkerIdentity = READER,
+        first: int = 0,
+        now: float = 0.0,
+        model: str = "model",
+    ) -> None:
+        """A reader asks for what is cached of a prompt."""
+        hashes = tuple(self.engine.sequence(job("hashes", prompt), 1).hashes[first:])
+        self.hear(Fetch(transfer(name), reader, model, first, hashes), peer, now)
 
     def release(self, name: str = "t", peer: PeerId = LINK, now: float = 0.0) -> None:
         """A reader is done."""

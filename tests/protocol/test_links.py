@@ -6,23 +6,28 @@ import asyncio
 import gc
 import logging
 import random
+from collections.abc import Callable, Coroutine
 
 import pytest
+import uvloop
 
 from protocol.clock import Clock, LoopClock
 from protocol.ids import WorkerIdentity
 from protocol.links.faults import ChannelFaults, FaultyNetwork, SteadyNetwork
-from protocol.links.grpc import GrpcDialer, GrpcLinkServer
 from protocol.links.link import Dialer, LinkServer
 from protocol.links.memory import MEMORY_HOST, MemoryNetwork
+from protocol.links.tcp import TcpDialer, TcpLinkServer
 from protocol.messages import Hello, WorkerAddress
 from protocol.virtual_loop import run_virtual
 from tests.protocol.link_conformance import LINK_PROMISES, LinkPromise
 from tests.protocol.link_world import ENOUGH_S, LIMITS, LinkWorld
 from tests.protocol.tcp_proxy import TcpProxy
 
+Run = Callable[[Coroutine[None, None, None]], None]
+"""A loop's own `run`."""
 
-class GrpcWorld:
+
+class RealWorld:
     """Real sockets, with a proxy in the middle."""
 
     def __init__(self) -> None:
@@ -36,11 +41,11 @@ class GrpcWorld:
 
     def server(self, own: Hello) -> LinkServer:
         """On a free port."""
-        return GrpcLinkServer(own, self._clock, LIMITS)
+        return TcpLinkServer(own, self._clock, LIMITS)
 
     def dialer(self, own: Hello) -> Dialer:
         """Over TCP."""
-        return GrpcDialer(own, self._clock, LIMITS)
+        return TcpDialer(own, self._clock, LIMITS)
 
     async def address(self, identity: WorkerIdentity, port: int) -> WorkerAddress:
         """Through a new proxy."""
@@ -105,9 +110,11 @@ every_promise = pytest.mark.parametrize("promise", LINK_PROMISES, ids=lambda p: 
 
 
 @every_promise
-def test_grpc_link(promise: LinkPromise, caplog: pytest.LogCaptureFixture) -> None:
-    """A link over real sockets keeps every promise of the seam, and leaves no error in the log."""
-    asyncio.run(_on_grpc(promise))
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+def test_tcp_link(promise: LinkPromise, run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    """A link over real sockets keeps every promise of the seam, on both loops that it meets, and leaves no
+    error in the log."""
+    run(_on_sockets(promise, RealWorld()))
     gc.collect()
     assert [entry for entry in caplog.records if entry.levelno >= logging.WARNING] == []
 
@@ -132,8 +139,7 @@ def test_memory_link_on_a_bad_network(promise: LinkPromise, seed: int) -> None:
     run_virtual(_within_time(promise, faults))
 
 
-async def _on_grpc(promise: LinkPromise) -> None:
-    world = GrpcWorld()
+async def _on_sockets(promise: LinkPromise, world: RealWorld) -> None:
     try:
         await _keep(promise, world)
     finally:

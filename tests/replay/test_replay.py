@@ -77,6 +77,13 @@ def test_the_halves_of_the_choice() -> None:
     assert replay(requests, replace(SMALL, policy=PolicyName.ALWAYS_REMOTE)).disaggregated == 1.0
 
 
+def test_a_prompt_gets_room_when_a_transfer_gives_it_back() -> None:
+    """A prefill worker with room for one prompt: the second waits until the first one's KV has moved."""
+    requests = tuple(TraceRequest(0.0, 30_000, 5, tuple(range(60 * i, 60 * i + 59))) for i in range(3))
+    tight = ReplaySettings(prefills=1, decodes=3, kv_tokens=40_000, policy=PolicyName.ROUND_ROBIN)
+    assert replay(requests, tight).disaggregated == 1.0
+
+
 def test_no_prefill_workers() -> None:
     """Decode workers then compute their own prompts, under every policy."""
     for policy in (PolicyName.OURS, PolicyName.DYNAMO, PolicyName.ROUND_ROBIN):

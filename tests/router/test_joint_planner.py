@@ -48,6 +48,26 @@ def test_running_sequences_keep_the_prompt_away() -> None:
     assert joint_plans(tight, view)[0].prefill == 0
 
 
+def test_a_pause_counts_by_the_promise() -> None:
+    """The same batch: it pauses for a prompt when it is far ahead of its promise, not when it is near it."""
+    view = idle_view(1, 1)
+    view.queued_tokens[0] = 20_000.0
+    view.running[1] = 10.0
+    assert joint_plans(ask(4000, [0, 0], itl_s=1.0), view)[0].prefill is None
+    assert joint_plans(ask(4000, [0, 0], itl_s=0.03), view)[0].prefill == 0
+
+
+def test_decode_workers_help_when_many_wait() -> None:
+    """A prompt that would be computed by the prefill pool is computed among running sequences if that pool
+    has a line of others before it."""
+    view = idle_view(1, 1)
+    view.queued_tokens[0] = 2000.0
+    view.running[1] = 10.0
+    tight = ask(4000, [0, 0], itl_s=0.05)
+    assert joint_plans(tight, view)[0].prefill == 0
+    assert joint_plans(tight, replace(view, waiting=40))[0].prefill is None
+
+
 def test_the_late_plan_ranks_behind() -> None:
     """Deadline first: a plan in time is taken even where it harms more."""
     view = idle_view(1, 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.waiting_line import WaitingLine
+from router.waiting_line import LATE_TURN, WaitingLine
 
 
 def test_order_of_arrival_while_all_can_be_in_time() -> None:
@@ -30,6 +30,19 @@ def test_the_late_make_room_and_are_not_forgotten() -> None:
     for number, start_by in ((1, 1.0), (2, 2.0), (3, 9.0)):
         line.enter(number, start_by, work_s=0.1)
     assert line.first(3, now=5.0) == (3, 1, 2)
+
+
+def test_the_late_do_not_starve() -> None:
+    """However many can be in time, one place in LATE_TURN is for the longest late."""
+    line, late, placed = WaitingLine(), (1, 2, 3), []
+    for number in late:
+        line.enter(number, 0.0, work_s=0.1)
+    for number in range(4, 60):
+        line.enter(number, 1000.0, work_s=0.1)
+        (next_one,) = line.first(1, now=1.0)
+        line.leave(next_one)
+        placed.append(next_one)
+    assert [placed.index(number) for number in late] == [LATE_TURN * turn - 1 for turn in late]
 
 
 def test_who_ran_before_goes_before_all() -> None:

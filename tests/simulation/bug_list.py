@@ -69,6 +69,10 @@ FICKLE = Profile(requests=24, over_s=2.0, disconnects=0.9, timeout_s=120.0)
 """Clients that leave at once; their deadlines are far away."""
 
 
+RUMOURS = Profile(requests=40, over_s=3.0, rumours=0.8)
+"""Most requests pull the start of their prompt from somebody, and nothing else."""
+
+
 @dataclass(frozen=True, slots=True)
 class PlantedBug:
     """One bug, where it shows, and the bad luck that it needs: without the bug that does no harm."""
@@ -106,6 +110,7 @@ BUGS = (
     PlantedBug(bugs.free_by_number, FULL_POOLS),
     PlantedBug(bugs.prefill_before_reserve, BUSY),
     PlantedBug(bugs.early_publish, BUSY),
+    PlantedBug(bugs.early_prefix, RUMOURS),
     PlantedBug(bugs.deadline_dropped, STANDSTILLS),
     PlantedBug(bugs.cancel_not_sent, FICKLE),
     PlantedBug(bugs.lease_without_end, LOST_READERS),

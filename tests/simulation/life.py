@@ -165,6 +165,14 @@ class Life:
         return MortalCore(engine, role, transport, self._identity, self._around.limits)
 
     def _prefill(self, engine: Engine, transport: MemoryTransport) -> Role:
+        source, sink = self._source(engine, transport), self._sink(engine, transport)
+        return PrefillRole(engine, source, sink, self._around.limits)
+
+    def _decode(self, engine: Engine, transport: MemoryTransport) -> Role:
+        source, sink = self._source(engine, transport), self._sink(engine, transport)
+        return DecodeRole(engine, sink, source, self._around.limits)
+
+    def _source(self, engine: Engine, transport: MemoryTransport) -> KvSource:
         arena = engine.runner.arena
         facts = SourceFacts(
             identity=self._identity,
@@ -174,14 +182,12 @@ class Life:
             num_blocks=arena.num_blocks,
             generations_address=arena.generations_address,
         )
-        limits = self._around.limits
-        source = KvSource(engine.pool, facts, engine.runner.facts.fingerprint, limits)
-        return PrefillRole(engine, source, limits)
+        return KvSource(engine.pool, facts, engine.runner.facts.fingerprint, self._around.limits)
 
-    def _decode(self, engine: Engine, transport: MemoryTransport) -> Role:
+    def _sink(self, engine: Engine, transport: MemoryTransport) -> KvSink:
         limits = self._around.limits
         facts = engine.runner.facts
-        sink = KvSink(
+        return KvSink(
             engine.pool,
             transport,
             self._identity,
@@ -190,4 +196,3 @@ class Life:
             limits,
             lambda: limits.post_bytes,
         )
-        return DecodeRole(engine, sink, limits)

@@ -10,14 +10,20 @@ from gateway.fleet import Fleet
 from gateway.service import Gateway
 from protocol.clock import LoopClock
 from protocol.ids import TransferId
+from protocol.links.link import Dialer
 from protocol.messages import WIRE_VERSION, Hello
 from protocol.request import Request
-from router.load_router import LoadRouter
+from router.joint_router import JointRouter
+from router.outlook import Outlook
+from router.prefix_index import IndexLimits
+from router.slo import Slo
 from tests.simulation.client import Outcome, ask
 from tests.simulation.life import Surroundings
 from tests.simulation.node_clock import NodeClock
+from tests.simulation.rumours import Rumours
 
 KNOCK_S = 0.05
+SMALL_INDEX = IndexLimits(max_blocks=1 << 16, max_workers=64, max_sets=1 << 12)
 HANG_S = 60.0
 """Beyond its deadline nobody waits longer for an answer; the verdict on such an answer is "too late"."""
 
@@ -30,6 +36,7 @@ class GatewayPlace:
     ) -> None:
         self.name = name
         self._dice = dice
+        self._rumour_dice = random.Random(f"{name}/{dice.random()}")
         self._around = around
         self._on_replan = on_replan
         self._lives = 0
@@ -44,9 +51,12 @@ class GatewayPlace:
         limits = self._around.limits
         hello = Hello(WIRE_VERSION, "gateway", self.name, str(self._lives))
         clock = self._node_clock
-        dialer = self._around.network.dialer(hello, clock, limits)
-        self._fleet = Fleet(self._around.directory, dialer, clock, limits)
-        router = LoadRouter(limits.max_reserved_wait_s)
+        dialer: Dialer = self._around.network.dialer(hello, clock, limits)
+        if self._around.profile.rumours:
+            dialer = Rumours(dialer, self._rumour_dice, self._around.profile.rumours)
+        outlook = Outlook(SMALL_INDEX)
+        self._fleet = Fleet(self._around.directory, dialer, clock, limits, outlook)
+        router = JointRouter(outlook, Slo(), limits.max_reserved_wait_s, local=self._around.profile.local)
         self._gateway = Gateway(self._fleet, router, clock, limits, self._transfer, self._on_replan)
         await self._fleet.start()
 
@@ -93,8 +103,7 @@ class GatewayPlace:
         if self._gateway is not None and self._gateway.open_requests:
             found.append(f"{self.name} still has {self._gateway.open_requests} open requests")
         for link in self._fleet.links() if self._fleet is not None else ():
-            view = link.view()
-            if view.open_requests or view.open_tokens:
+            if link.desk.open_requests or link.desk.open_tokens:
                 found.append(f"{self.name} still has attempts open at {link.record.worker}")
         return found
 

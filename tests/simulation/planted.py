@@ -12,15 +12,16 @@ import pytest
 from engine.block_pool import BlockPool
 from engine.owner import Owner
 from engine.sequence import Sequence
-from gateway import service
+from gateway import placing
 from gateway.attempt import AttemptRun, AttemptState
 from gateway.inbox import Heard, Inbox
+from kv_transfer.prefix_fetch import PrefixFetches
 from kv_transfer.sink import KvSink
 from kv_transfer.slot import Slot, SlotState
 from kv_transfer.source import KvSource
 from protocol.ids import BlockId, Incarnation, TransferId
 from protocol.links.session import Envelope, LinkSession
-from protocol.messages import Prefill, Release, Reserve
+from protocol.messages import Prefill, Prefix, Release, Reserve
 from protocol.request import Assignment, Request
 from tests.simulation.node import Node
 
@@ -38,7 +39,7 @@ def silent_lapse(patch: pytest.MonkeyPatch) -> None:
 
 def no_verification(patch: pytest.MonkeyPatch) -> None:
     """The reader believes whatever it read."""
-    patch.setattr(KvSink, "_verify", lambda self, slot, now: self._accept(slot))
+    patch.setattr(KvSink, "_verify", lambda self, slot, now: self._accept(slot, now))
 
 
 def generation_not_bumped(patch: pytest.MonkeyPatch) -> None:
@@ -50,6 +51,25 @@ def generation_not_bumped(patch: pytest.MonkeyPatch) -> None:
         return block
 
     patch.setattr(BlockPool, "_renew", renew)
+
+
+def early_prefix(patch: pytest.MonkeyPatch) -> None:
+    """A prefix that is on its way can be found before it is here."""
+    begin_rightly = PrefixFetches.begin
+
+    def begin(
+        self: PrefixFetches, sequence: Sequence, prefix: Prefix | None, room: int, left_s: float, now: float
+    ) -> bool:
+        begun = begin_rightly(self, sequence, prefix, room, left_s, now)
+        if begun and prefix is not None:
+            pool = self._engine.pool
+            for block, content in zip(
+                pool.held_by(Owner.dest(prefix.transfer)), sequence.hashes, strict=False
+            ):
+                pool.publish(block, content)
+        return begun
+
+    patch.setattr(PrefixFetches, "begin", begin)
 
 
 def free_on_abort(patch: pytest.MonkeyPatch) -> None:
@@ -112,12 +132,12 @@ def prefill_before_reserve(patch: pytest.MonkeyPatch) -> None:
     place_rightly = AttemptRun.place
 
     async def place(self: AttemptRun) -> None:
+        course = self._course
         if self._prefill is None:
             return await place_rightly(self)
-        tokens = len(self._assignment.tokens)
-        await self._ask(self._prefill, Prefill(self._assignment, self._transfer), tokens)
+        await self._ask(self._prefill, Prefill(self._assignment, course.transfer), course.work)
         source = self._prefill.record.address
-        await self._ask(self._decode, Reserve(self._assignment, self._transfer, source), 0)
+        await self._ask(self._decode, Reserve(self._assignment, course.transfer, source), course.room)
         self.reserved_at = self._clock.now()
         self._state = AttemptState.PREFILLING
 
@@ -159,7 +179,7 @@ def resume_off_by_one(patch: pytest.MonkeyPatch) -> None:
     def assignment(request: Request, attempt: int, sent: tuple[int, ...], *others: Any) -> Assignment:
         return Assignment(request, attempt, sent[:-1], *others)
 
-    patch.setattr(service, "Assignment", assignment)
+    patch.setattr(placing, "Assignment", assignment)
 
 
 def seed_not_carried(patch: pytest.MonkeyPatch) -> None:
@@ -168,7 +188,7 @@ def seed_not_carried(patch: pytest.MonkeyPatch) -> None:
     def assignment(request: Request, attempt: int, sent: tuple[int, ...], *others: Any) -> Assignment:
         return Assignment(_reseeded(request, attempt) if sent else request, attempt, sent, *others)
 
-    patch.setattr(service, "Assignment", assignment)
+    patch.setattr(placing, "Assignment", assignment)
 
 
 def _reseeded(request: Request, attempt: int) -> Request:

@@ -50,10 +50,14 @@ class Profile:
     """Share of clients that leave early, before or after their first token."""
     poison: float = 0.0
     """Share of requests that kill the engine that computes them."""
+    rumours: float = 0.0
+    """Share of requests that name a worker as the source of their prefix, whatever that holds."""
     reads: FaultRates = field(default_factory=FaultRates)
     timeout_s: float = 60.0
     lookahead: int = 0
     """Steps that engines launch before the one in flight is over."""
+    local: bool = False
+    """Decode workers compute prompts where that is sooner; otherwise only where no prefill worker can."""
     limits: Limits = field(default_factory=Limits)
 
     @property
@@ -104,4 +108,6 @@ def swarm(seed: int) -> Profile:
             max_stall_s=dice.choice((1.0, 20.0)),
         ),
         lookahead=dice.choice((0, 1)),
+        rumours=dice.choice((0.0, 0.2, 0.7)),
+        local=dice.choice((False, True)),
     )

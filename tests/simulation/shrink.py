@@ -95,6 +95,7 @@ def _with_visits(scene: Scenario) -> Callable[[tuple[Visit, ...]], Scenario]:
 CALMER: tuple[Callable[[Profile], Profile], ...] = (
     lambda profile: replace(profile, loss=0.0),
     lambda profile: replace(profile, doubling=0.0),
+    lambda profile: replace(profile, rumours=0.0),
     lambda profile: replace(profile, jitter_s=0.0),
     lambda profile: replace(profile, reads=replace(profile.reads, stall=0.0)),
     lambda profile: replace(profile, reads=replace(profile.reads, fail=0.0)),

@@ -22,7 +22,9 @@ from protocol.messages import (
     TokenDelta,
 )
 from tests.engine.modelled import admitted, assignment, modelled_engine
-from worker.core import MIN_REPORT_GAP_S, POLL_S, SLOW_POLL_S, WorkerCore
+from worker.core import POLL_S, SLOW_POLL_S, WorkerCore
+from worker.reporter import MIN_REPORT_GAP_S
+from worker.role_load import RoleLoad
 from worker.warm_up import warm_up
 
 LIMITS = Limits()
@@ -37,6 +39,8 @@ class Script:
     def __init__(self, engine: Engine) -> None:
         self.told: list[str] = []
         self.moving = False
+        self.came_or_went = 0
+        self.said = RoleLoad()
         self.held_at_commit = -1
         self._engine = engine
         self._outbox: list[EngineOutbox] = []
@@ -70,6 +74,14 @@ class Script:
     def counters(self) -> tuple[tuple[str, int], ...]:
         """How much it was told."""
         return (("told", len(self.told)),)
+
+    def load(self) -> RoleLoad:
+        """As the test says."""
+        return self.said
+
+    def turnover(self) -> int:
+        """As the test says."""
+        return self.came_or_went
 
     def busy(self) -> bool:
         """As the test says."""
@@ -204,36 +216,6 @@ def test_a_moving_transfer_is_polled_soon_and_a_slow_one_less_often() -> None:
     assert waits == sorted(waits)
     bench.core.deliver([Inbound(OTHER, CANCEL)], 0.0)
     assert bench.core.idle_wait_s(0.0) == POLL_S
-
-
-def test_load_says_what_is_to_be_done() -> None:
-    """Prompt tokens not computed yet, sequences with and without blocks, and blocks that add up."""
-    bench = Bench(blocks=10)
-    admitted(bench.engine, assignment("runs", tuple(range(10)), 5))
-    assert bench.turn(0.0) is not None
-    admitted(bench.engine, assignment("waits", tuple(range(50, 70)), 5))
-    load = bench.core.load()
-    assert (load.running, load.waiting, load.queued_tokens, load.steps) == (1, 1, 20, 1)
-    assert (load.total_blocks, load.free_blocks) == (10, 7)
-    assert sum(count for _, count in load.held_blocks) == 10
-    assert dict(load.held_blocks)["request"] == 3
-    assert dict(load.counters)["told"] == 2
-    assert load.step_s > 0
-
-
-def test_prefill_speed_is_measured_on_prompts_alone() -> None:
-    """A batch that draws many tokens says nothing about how fast prompts are computed."""
-    bench = Bench(blocks=200)
-    for number in range(20):
-        admitted(bench.engine, assignment(f"r{number}", (number,), 5))
-    assert bench.turn(0.0) is not None
-    assert bench.turn(0.0) is not None
-    assert bench.core.load().prefill_tokens_per_s == 0
-    admitted(bench.engine, assignment("prompt", tuple(range(100)), 5))
-    step = bench.turn(0.0)
-    assert step is not None
-    seconds = bench.core.load().step_s
-    assert bench.core.load().prefill_tokens_per_s == pytest.approx(100 / seconds)
 
 
 def test_facts_are_those_of_the_runner() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.ids import AttemptKey, Incarnation, RequestId, WorkerId, WorkerIdentity
-from protocol.load_report import LoadReport
+from protocol.load_report import LoadReport, OwnLoad, PullSample, StepSample
 from protocol.mail import Dial, EngineOutbox, Outbound, PeerId
 from protocol.messages import Admitted, StepReport, TokenDelta, WorkerAddress
 from worker.core import fold_reports
@@ -17,12 +17,16 @@ IDENTITY = WorkerIdentity(WorkerId("w"), Incarnation("i"))
 
 
 def _load(steps: int) -> LoadReport:
-    return LoadReport(0, 0, 0, 0, 0, (), steps, 0.0, 0.0)
+    sample, pull = StepSample(0, 0.0, 1, 1, float(steps)), PullSample(IDENTITY, steps, 1.0)
+    return LoadReport(0, 0, 0, 0, 0, (), steps, 0.0, 0.0, step_samples=(sample,), pull_samples=(pull,))
 
 
 DELTAS = st.integers(0, 99).map(lambda n: TokenDelta(AttemptKey(RequestId(str(n)), 0), 0, (n,)))
 REPORTS = st.builds(
-    StepReport, st.lists(DELTAS, max_size=3).map(tuple), st.none() | st.integers(0, 99).map(_load)
+    StepReport,
+    st.lists(DELTAS, max_size=3).map(tuple),
+    st.none() | st.integers(0, 99).map(_load),
+    st.none() | st.builds(OwnLoad, st.integers(0, 9), st.integers(0, 9)),
 )
 OTHERS = st.integers(0, 99).map(lambda n: Admitted(AttemptKey(RequestId(str(n)), 0), 0))
 DIALS = st.integers(-9, -1).map(lambda n: Dial(PeerId(n), WorkerAddress(IDENTITY, "h", 1)))
@@ -40,8 +44,8 @@ def _is_report(mail: EngineOutbox) -> bool:
 
 @given(MAIL)
 def test_folding_makes_one_report_a_peer_and_keeps_the_order(mail: list[EngineOutbox]) -> None:
-    """Each peer gets all its deltas in order and its newest load, in one frame that comes after
-    everything it was sent before its last report; all other mail stays as it is, in order."""
+    """Each peer gets all its deltas in order and its newest load, with the samples of all, in one frame that
+    comes after everything it was sent before its last report; all other mail stays as it is, in order."""
     folded = fold_reports(mail)
     assert [one for one in folded if not _is_report(one)] == [one for one in mail if not _is_report(one)]
     for peer in map(PeerId, (1, 2, 3)):
@@ -50,7 +54,13 @@ def test_folding_makes_one_report_a_peer_and_keeps_the_order(mail: list[EngineOu
         for report in after:
             assert report.deltas == tuple(delta for one in before for delta in one.deltas)
             loads = [one.load for one in before if one.load is not None]
-            assert report.load == (loads[-1] if loads else None)
+            assert (report.load is None) == (not loads)
+            if report.load is not None:
+                assert report.load.steps == loads[-1].steps
+                assert report.load.step_samples == tuple(one for load in loads for one in load.step_samples)
+                assert report.load.pull_samples == tuple(one for load in loads for one in load.pull_samples)
+            parts = [one.own for one in before if one.own is not None]
+            assert report.own == (parts[-1] if parts else None)
             behind = folded[folded.index(Outbound(peer, report)) + 1 :]
             last = max(place for place, one in enumerate(mail) if one == Outbound(peer, before[-1]))
             rest = [one for one in mail[last + 1 :] if not _is_report(one)]

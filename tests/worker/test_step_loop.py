@@ -18,9 +18,10 @@ from protocol.mail import (
     inbox_codec,
     outbox_codec,
 )
+from protocol.splitter import Splitter, framed
 from tests.worker.echo_core import LIMITS, EchoCore, frame, work
 from worker.mail_pipe import MailPipe
-from worker.mail_wire import BatchSplitter, batch_limit, framed
+from worker.mail_wire import batch_limit
 from worker.step_loop import StepLoop
 
 PEER = PeerId(1)
@@ -65,7 +66,7 @@ def test_one_batch_a_step(ends: Ends) -> None:
     ours.sendall(packed(*(Inbound(PEER, frame(number)) for number in range(5))))
     loop = StepLoop(EchoCore(on_commit=lambda: loop.stop()), pipe, LIMITS)
     loop.run()
-    (batch,) = BatchSplitter(batch_limit(LIMITS)).feed(ours.recv(1 << 20))
+    (batch,) = Splitter(batch_limit(LIMITS)).feed(ours.recv(1 << 20))
     expected = [Outbound(PEER, frame(number)) for number in range(5)]
     assert outbox_codec(batch_limit(LIMITS)).decode(batch) == expected
 
@@ -84,7 +85,7 @@ def test_what_waits_is_sent_when_the_reader_goes_on(ends: Ends) -> None:
     sent: list[list[EngineOutbox]] = [[Outbound(PEER, frame(number, size=20_000))] for number in range(20)]
     for batch in sent:
         pipe.send(batch)
-    codec, splitter = outbox_codec(batch_limit(LIMITS)), BatchSplitter(batch_limit(LIMITS))
+    codec, splitter = outbox_codec(batch_limit(LIMITS)), Splitter(batch_limit(LIMITS))
     received: list[list[EngineOutbox]] = []
     while len(received) < len(sent):
         received += [codec.decode(each) for each in splitter.feed(ours.recv(1 << 20))]
@@ -97,7 +98,7 @@ def test_a_batch_beyond_the_limit_leaves_in_parts(ends: Ends) -> None:
     ours, pipe = ends
     sent: list[EngineOutbox] = [Outbound(PEER, frame(number, size=30_000)) for number in range(6)]
     pipe.send(sent)
-    codec, splitter = outbox_codec(batch_limit(LIMITS)), BatchSplitter(batch_limit(LIMITS))
+    codec, splitter = outbox_codec(batch_limit(LIMITS)), Splitter(batch_limit(LIMITS))
     received: list[EngineOutbox] = []
     while len(received) < len(sent):
         for each in splitter.feed(ours.recv(1 << 20)):

@@ -14,8 +14,8 @@ import pytest
 from protocol.clock import LoopClock
 from protocol.directory import MemoryDirectory
 from protocol.errors import EngineFailed, LinkClosed, WorkerLost
-from protocol.links.grpc import GrpcDialer, GrpcLinkServer
 from protocol.links.link import Link
+from protocol.links.tcp import TcpDialer, TcpLinkServer
 from protocol.messages import Died, Leaving
 from tests.worker.echo_core import LIMITS, WORKER, frame, work
 from tests.worker.worker_site import frames_from, hello
@@ -40,10 +40,10 @@ async def worker() -> AsyncIterator[RealWorker]:
     own = hello("worker", WORKER.worker, WORKER.incarnation)
     host = ChildHost(ChildCommand((sys.executable, "-m", "tests.worker.echo_engine", "echo")), clock, LIMITS)
     directory = MemoryDirectory(clock)
-    links, dialer = GrpcLinkServer(own, clock, LIMITS), GrpcDialer(own, clock, LIMITS)
+    links, dialer = TcpLinkServer(own, clock, LIMITS), TcpDialer(own, clock, LIMITS)
     server = WorkerServer(host, links, dialer, directory, clock, LIMITS, "prefill")
     record = await server.start(30.0)
-    link = await GrpcDialer(hello("gateway", "g1"), clock, LIMITS).dial(record.address)
+    link = await TcpDialer(hello("gateway", "g1"), clock, LIMITS).dial(record.address)
     yield RealWorker(host, server, directory, link)
     await link.close()
     await server.stop(1.0)

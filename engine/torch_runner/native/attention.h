@@ -198,21 +198,27 @@ void pack_values(const T* const* rows, int64_t dim, int64_t width, typename M::P
 #if BATON_BF16
 constexpr int64_t DIRECT_ROWS = 8;  // up to which packing would cost more than it saves
 
-// Scores of C rows over a block, straight from the cache.
+// Scores of C rows over a block, straight from the cache. Meanwhile `next` (may be null) is fetched, a few
+// rows at a time: all at once they would be more than a core can wait for, and nothing would be computed.
 template <int C>
-void direct_scores(const bf16* queries, const bf16* const* keys, int64_t dim, float* scores) {
+void direct_scores(const bf16* queries, const bf16* const* keys, const bf16* const* next, int64_t dim,
+                   float* scores) {
     for (int c = 0; c < C; ++c) std::fill(scores + c * BLOCK, scores + (c + 1) * BLOCK, 0.0f);
     for (int t = 0; t < BLOCK && keys[t]; t += ROWS) {
         const bf16* here[ROWS];
         for (int i = 0; i < ROWS; ++i) here[i] = keys[t + i] ? keys[t + i] : keys[0];
+        for (int i = 0; next && i < ROWS && next[t + i]; ++i)
+            for (int64_t d = 0; d < dim; d += 32) __builtin_prefetch(next[t + i] + d);
         dots<C>(here, queries, dim, dim, 0, scores + t, BLOCK);
     }
 }
 
 // sums[c] = sums[c] * keep[c] + chances[c] @ values, straight from the cache. Two tokens at a time are
 // interleaved within 128-bit lanes, which shuffles the columns; they are put in order once at the end.
+// `next` is fetched as in direct_scores.
 template <int C>
-void direct_values(const bf16* chances, const bf16* const* values, int64_t dim, float* sums, const float* keep) {
+void direct_values(const bf16* chances, const bf16* const* values, const bf16* const* next, int64_t dim,
+                   float* sums, const float* keep) {
     const __m512i low = _mm512_setr_epi32(0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23);
     const __m512i high = _mm512_setr_epi32(8, 9, 10, 11, 24, 25, 26, 27, 12, 13, 14, 15, 28, 29, 30, 31);
     for (int64_t d = 0; d < dim; d += 32) {
@@ -222,6 +228,7 @@ void direct_values(const bf16* chances, const bf16* const* values, int64_t dim, 
         for (int t = 0; t < BLOCK && values[t]; t += 2) {
             const __m512i a = _mm512_loadu_si512(values[t] + d);
             const __m512i b = _mm512_loadu_si512((values[t + 1] ? values[t + 1] : values[0]) + d);
+            for (int i = 0; next && i < 2 && next[t + i]; ++i) __builtin_prefetch(next[t + i] + d);
             const __m512bh first = (__m512bh)_mm512_unpacklo_epi16(a, b);
             const __m512bh second = (__m512bh)_mm512_unpackhi_epi16(a, b);
 #pragma GCC unroll 4
@@ -302,13 +309,15 @@ class Tile {
         std::fill(most, most + rows, NONE);
         std::fill(total, total + rows, 0.0f);
         const S *key_rows[2][BLOCK], *value_rows[2][BLOCK];
-        find(call, unit, unit.from, key_rows[0], value_rows[0]);
-        const bool direct = is_direct(call, rows);
+        const bool direct = is_direct(call, rows), beside = direct && std::is_same_v<S, T>;
+        find(call, unit, unit.from, key_rows[0], value_rows[0], true);
         int now = 0;
         for (int64_t at = unit.from; at < unit.to; at += BLOCK, now = 1 - now) {
             const bool last = at + BLOCK >= unit.to;
-            if (!last) find(call, unit, at + BLOCK, key_rows[1 - now], value_rows[1 - now]);
-            else if (after) find(call, *after, after->from, key_rows[1 - now], value_rows[1 - now]);
+            if (!last) find(call, unit, at + BLOCK, key_rows[1 - now], value_rows[1 - now], !beside);
+            else if (after) find(call, *after, after->from, key_rows[1 - now], value_rows[1 - now], true);
+            const S* const* next_keys = beside && !last ? key_rows[1 - now] : nullptr;
+            const S* const* next_values = beside && !last ? value_rows[1 - now] : nullptr;
             const T* const* key_row = as_read(key_rows[now], call.k_dim, read_keys_);
             const T* const* value_row = as_read(value_rows[now], call.v_dim, read_values_);
             if (!direct) {
@@ -317,13 +326,13 @@ class Tile {
                                        nullptr, rows);
                 pack_values<T, M>(value_row, call.v_dim, v_width, values);
             } else {
-                score_directly(queries, key_row, k_width, scores, rows);
+                score_directly(queries, key_row, next_keys, k_width, scores, rows);
             }
             for (int64_t r = 0; r < rows; ++r)
                 soften(call, unit.piece->start + unit.first + r / call.group - at, scores + r * BLOCK,
                        chances + r * BLOCK, most[r], total[r], keep[r]);
             if (!direct) add_values(chances, values, v_width, sums, keep, rows);
-            else add_directly(chances, value_row, v_width, sums, keep, rows);
+            else add_directly(chances, value_row, next_values, v_width, sums, keep, rows);
         }
         if (unit.partial) leave(unit.partial, rows, v_width, sums, most, total);
         else finish(call, unit, rows, v_width, sums, most, total);
@@ -373,23 +382,31 @@ class Tile {
         return (void)call, (void)rows, false;
     }
 
-    static void score_directly(const P* queries, const T* const* keys, int64_t dim, float* scores, int64_t rows) {
+    static void score_directly(const P* queries, const T* const* keys, const S* const* next, int64_t dim,
+                               float* scores, int64_t rows) {
 #if BATON_BF16
         if constexpr (M::PAIR == 2)
             by_fours(rows, [&](int64_t r, auto count) {
-                direct_scores<count()>(queries + r * dim, keys, dim, scores + r * BLOCK);
+                direct_scores<count()>(queries + r * dim, keys, as_fetched(r ? nullptr : next), dim, scores + r * BLOCK);
             });
 #endif
     }
 
-    static void add_directly(const P* chances, const T* const* values, int64_t dim, float* sums, const float* keep,
-                             int64_t rows) {
+    static void add_directly(const P* chances, const T* const* values, const S* const* next, int64_t dim, float* sums,
+                             const float* keep, int64_t rows) {
 #if BATON_BF16
         if constexpr (M::PAIR == 2)
             by_fours(rows, [&](int64_t r, auto count) {
-                direct_values<count()>(chances + r * BLOCK, values, dim, sums + r * dim, keep + r);
+                direct_values<count()>(chances + r * BLOCK, values, as_fetched(r ? nullptr : next), dim, sums + r * dim,
+                                       keep + r);
             });
 #endif
+    }
+
+    // Rows to fetch while others are computed, unless the cache holds something else than is computed with.
+    static const T* const* as_fetched(const S* const* rows) {
+        if constexpr (std::is_same_v<S, T>) return rows;
+        return nullptr;
     }
 
     static void pack_queries(const Call& call, const Unit& unit, P* out, int64_t width) {
@@ -405,8 +422,8 @@ class Tile {
             }
     }
 
-    // Where the keys and values of a block lie; null beyond the end. Fetches them ahead of their use.
-    static void find(const Call& call, const Unit& unit, int64_t at, const S** keys, const S** values) {
+    // Where the keys and values of a block lie; null beyond the end. Fetches them ahead of their use if `at_once`.
+    static void find(const Call& call, const Unit& unit, int64_t at, const S** keys, const S** values, bool at_once) {
         const int64_t k_width = kv_width<S>(call.k_dim), v_width = kv_width<S>(call.v_dim);
         const int64_t* table = call.tables + unit.piece->table;
         int64_t page = at / call.block_size, slot = at % call.block_size;
@@ -416,8 +433,13 @@ class Tile {
             const int64_t block = table[page] * call.block_step, row = unit.head * call.block_size + slot;
             keys[t] = static_cast<const S*>(call.keys) + block + row * k_width;
             values[t] = static_cast<const S*>(call.values) + block + row * v_width;
-            fetch(keys[t], k_width);
-            fetch(values[t], v_width);
+            if (at_once) {
+                fetch(keys[t], k_width);
+                fetch(values[t], v_width);
+            } else if (slot == 0 || t == 0) {  // where it lies, at least: page tables are slow, and read side by side
+                __builtin_prefetch(keys[t]);
+                __builtin_prefetch(values[t]);
+            }
             if (++slot == call.block_size) {
                 slot = 0;
                 ++page;

@@ -14,11 +14,13 @@ import httpx
 import uvicorn
 from prometheus_client import CollectorRegistry
 
+from gateway.door.call_log import CallLog
 from gateway.door.door_parts import DoorParts
 from gateway.door.http_door import http_app
 from gateway.door.model_card import ModelCard
 from gateway.door.sources import Sources
 from gateway.door.tenant import Tenant
+from gateway.logbook import Logbook
 from gateway.metrics import GatewayMetrics
 from gateway.text.model_text import ModelText
 from protocol.clock import LoopClock
@@ -52,6 +54,8 @@ def parts(
         sources=Sources(lambda: f"id{next(ids)}", lambda: next(seeds), lambda: LATER),
         metrics=GatewayMetrics(CollectorRegistry(), "tiny"),
         tenant=tenant or Tenant(),
+        calls=CallLog(),
+        logbook=Logbook(),
     )
 
 

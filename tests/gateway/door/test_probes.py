@@ -44,7 +44,8 @@ async def test_metrics_tell_of_the_gateway_and_of_every_worker() -> None:
     assert samples["baton_prompt_tokens_total", "tiny"] == len(generator.requests[0].prompt)
     assert samples["baton_cached_prompt_tokens_total", "tiny"] == 3
     assert samples["baton_sequences_finished_total", "stop", "tiny"] == 1
-    assert samples["baton_request_phase_seconds_sum", "prefill", "tiny"] == 0.25
+    assert samples["baton_request_phase_seconds_count", "door", "tiny"] == 1
+    assert samples["baton_request_phase_seconds_count", "flush", "tiny"] == 1
     assert samples["baton_open_requests", "tiny"] == 0
     assert samples[("baton_ready",)] == 1
     assert samples["baton_worker_linked", "p0", "prefill"] == 1

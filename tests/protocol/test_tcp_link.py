@@ -1,4 +1,4 @@
-"""The gRPC link against strangers and dying processes: what only real sockets can show."""
+"""The TCP link against strangers and dying processes: what only real sockets can show."""
 
 from __future__ import annotations
 
@@ -9,19 +9,18 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
-import grpc
-import grpc.aio
 import pytest
 
 from protocol.clock import LoopClock
 from protocol.codec import Codec, frame_codec
 from protocol.errors import LinkClosed
 from protocol.limits import Limits
-from protocol.links.grpc import METHOD, SERVICE, GrpcDialer, GrpcLinkServer
 from protocol.links.session import Envelope
+from protocol.links.tcp import TcpDialer, TcpLinkServer
 from protocol.messages import WorkerAddress
+from protocol.splitter import framed
 from tests.protocol.link_world import GATEWAY, IDENTITY, LIMITS, WORKER, Accepted, token
 
 FRAMES = frame_codec(LIMITS.max_frame_bytes)
@@ -31,7 +30,7 @@ ENVELOPES = Codec[Envelope](Envelope, 1 << 24)
 CHILD = """
 import asyncio
 from protocol.clock import LoopClock
-from protocol.links.grpc import GrpcLinkServer
+from protocol.links.tcp import TcpLinkServer
 from tests.protocol.link_world import LIMITS, WORKER
 
 async def hold(link):
@@ -39,7 +38,7 @@ async def hold(link):
         link.send(await link.receive())
 
 async def main():
-    print(await GrpcLinkServer(WORKER, LoopClock(), LIMITS).start(hold), flush=True)
+    print(await TcpLinkServer(WORKER, LoopClock(), LIMITS).start(hold), flush=True)
     await asyncio.Event().wait()
 
 asyncio.run(main())
@@ -71,22 +70,27 @@ def not_a_greeting() -> bytes:
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"\xc1garbage", b"\x93\x01\x02", not_a_greeting(), bytes(LIMITS.max_frame_bytes + (1 << 20))],
-    ids=["empty", "garbage", "short", "no hello", "too long"],
+    [
+        b"",
+        b"\0\0",
+        b"GET / HTTP/1.1\r\n\r\n",
+        framed(b""),
+        framed(b"\xc1garbage"),
+        framed(b"\x93\x01\x02"),
+        framed(not_a_greeting()),
+        framed(bytes(LIMITS.max_frame_bytes + (1 << 20))),
+    ],
+    ids=["nothing", "short", "http", "empty", "garbage", "no envelope", "no hello", "too long"],
 )
 async def test_a_stranger_is_hung_up_on(data: bytes, caplog: pytest.LogCaptureFixture) -> None:
     """Bytes that are no greeting end that stream alone: no handler runs, no error is logged, and the
     next link works."""
     accepted = Accepted()
-    server = GrpcLinkServer(WORKER, LoopClock(), LIMITS)
+    server = TcpLinkServer(WORKER, LoopClock(), LIMITS)
     port = await server.start(accepted)
     async with asyncio.timeout(10):
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as connection:
-            connect: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = connection.stream_stream(
-                f"/{SERVICE}/{METHOD}"
-            )
-            await _read_to_the_end(connect(), data)
-        link = await GrpcDialer(GATEWAY, LoopClock(), LIMITS).dial(WorkerAddress(IDENTITY, "127.0.0.1", port))
+        await _read_to_the_end(port, data)
+        link = await TcpDialer(GATEWAY, LoopClock(), LIMITS).dial(WorkerAddress(IDENTITY, "127.0.0.1", port))
         assert (await accepted.next()).peer == GATEWAY
         await link.close()
     await server.stop()
@@ -96,7 +100,7 @@ async def test_a_stranger_is_hung_up_on(data: bytes, caplog: pytest.LogCaptureFi
 
 async def test_a_killed_peer_is_noticed_at_once() -> None:
     """kill -9 of the other process closes the link long before silence would."""
-    dialer = GrpcDialer(GATEWAY, LoopClock(), PATIENT)
+    dialer = TcpDialer(GATEWAY, LoopClock(), PATIENT)
     async with child_server() as (child, address):
         link = await dialer.dial(address)
         link.send(token(1))
@@ -113,7 +117,7 @@ async def test_a_killed_peer_is_noticed_at_once() -> None:
 async def test_a_stopped_peer_is_noticed_by_its_silence() -> None:
     """A process that is frozen keeps its sockets open; silence closes the link all the same."""
     async with child_server() as (child, address):
-        link = await GrpcDialer(GATEWAY, LoopClock(), LIMITS).dial(address)
+        link = await TcpDialer(GATEWAY, LoopClock(), LIMITS).dial(address)
         child.send_signal(signal.SIGSTOP)
         async with asyncio.timeout(LIMITS.silence_s + 5.0):
             with pytest.raises(LinkClosed, match="silent"):
@@ -123,19 +127,19 @@ async def test_a_stopped_peer_is_noticed_by_its_silence() -> None:
 
 async def test_a_taken_port_is_a_typed_error() -> None:
     """Listening where somebody listens already raises LinkClosed."""
-    first = GrpcLinkServer(WORKER, LoopClock(), LIMITS)
+    first = TcpLinkServer(WORKER, LoopClock(), LIMITS)
     port = await first.start(Accepted())
-    second = GrpcLinkServer(WORKER, LoopClock(), LIMITS, port=port)
+    second = TcpLinkServer(WORKER, LoopClock(), LIMITS, port=port)
     with pytest.raises(LinkClosed, match="cannot listen"):
         await second.start(Accepted())
     await second.stop()
     await first.stop()
 
 
-async def _read_to_the_end(call: grpc.aio.StreamStreamCall[bytes, bytes], data: bytes) -> None:
-    try:
-        await call.write(data)
-        while isinstance(await call.read(), bytes):
-            pass
-    except grpc.aio.AioRpcError as refused:
-        assert refused.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+async def _read_to_the_end(port: int, data: bytes) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    with suppress(ConnectionError):
+        writer.write(data)
+        writer.write_eof()
+        await reader.read()
+    writer.close()

@@ -1,0 +1,59 @@
+"""Chunks as server-sent events. Most differ in their text alone: those are made from a pattern."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import msgspec
+
+from gateway.door.shape import Shape
+from gateway.door.usage import Json
+from gateway.text.transcript import Piece
+
+MARK = "\ue000text\ue001"
+"""Stands for the text in a pattern; of no meaning to anybody, and the same inside JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """An event up to its text, and from there on."""
+
+    head: bytes
+    tail: bytes
+
+
+class EventFrames:
+    """Writes the events of one call."""
+
+    def __init__(self, shape: Shape, encoder: msgspec.json.Encoder, *, null_usage: bool) -> None:
+        """`null_usage`: clients were promised one on every chunk but the last."""
+        self._shape = shape
+        self._encoder = encoder
+        self._null_usage = null_usage
+        self._begun: set[int] = set()
+        self._patterns: dict[int, Pattern] = {}
+
+    def event(self, chunk: Json) -> bytes:
+        """Any chunk."""
+        return b"data: " + self._encoder.encode(chunk) + b"\n\n"
+
+    def next(self, number: int, piece: Piece) -> bytes:
+        """What sequence `number` adds, which is not empty. Its first event may look unlike the others."""
+        if not piece.plain or number not in self._begun:
+            self._begun.add(number)
+            return self._whole(number, piece)
+        pattern = self._patterns.get(number)
+        if pattern is None:
+            head, _, tail = self._whole(number, replace(piece, text=MARK)).partition(MARK.encode())
+            pattern = self._patterns[number] = Pattern(head[:-1], tail[1:])
+        return pattern.head + self._encoder.encode(piece.text) + pattern.tail
+
+    def last(self, number: int, piece: Piece, summary: Json) -> bytes:
+        """The end of the last sequence, and what is told with it."""
+        return self.event(self._shape.chunk(number, piece) | summary)
+
+    def _whole(self, number: int, piece: Piece) -> bytes:
+        chunk = self._shape.chunk(number, piece)
+        if self._null_usage:
+            chunk["usage"] = None
+        return self.event(chunk)

@@ -1,0 +1,69 @@
+"""Which workers may be given a request now."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from router.ask import Ask
+from router.cluster_view import Flags, Floats
+from router.columns import Columns
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """All are [places]."""
+
+    prefills: Flags
+    decodes: Flags
+    local: Flags
+    """Decode workers that may compute the prompt."""
+    helped: bool
+    """There are prefill workers that could compute it, if not now."""
+    oversized: bool
+    """No decode worker could ever hold it; any may say so."""
+
+    def local_only(self) -> Candidates:
+        """Without prefill workers."""
+        return replace(self, prefills=np.zeros_like(self.prefills))
+
+    def remote_only(self) -> Candidates:
+        """Decode workers compute no prompts."""
+        return replace(self, local=np.zeros_like(self.local))
+
+    def room(self, ask: Ask, columns: Columns, output: float) -> Floats:
+        """KV room as the planner is to see it, in tokens: a worker where nothing runs need not leave any for
+        the growth of others, or requests of an unusual size would never find a place."""
+        if self.oversized:
+            return np.full(len(columns), math.inf)
+        first = (columns.running == 0.0) & (columns.free >= ask.tokens)
+        room: Floats = np.where(first, np.maximum(columns.free, ask.tokens + output), columns.free)
+        return room
+
+
+def candidates(ask: Ask, columns: Columns, avoid: Flags) -> Candidates:
+    """`avoid`: workers that failed this request before. Who has just refused a request no larger, and who is
+    new and has enough for now, is left out."""
+    open_now = columns.usable & (columns.refused > ask.tokens)
+    all_decodes = columns.usable & columns.decode
+    able = all_decodes & (columns.capacity >= max(ask.tokens, ask.max_total - 1))
+    oversized = not able.any()
+    if not oversized:
+        trusted = able & ~avoid
+        all_decodes = trusted if trusted.any() else able
+    prefills = columns.usable & columns.prefill & ~avoid & (columns.capacity >= ask.tokens)
+    decodes = _ramped(all_decodes & open_now, columns)
+    return Candidates(
+        prefills=_ramped(prefills & open_now, columns),
+        decodes=decodes,
+        local=decodes,
+        helped=bool(prefills.any()),
+        oversized=oversized,
+    )
+
+
+def _ramped(pool: Flags, columns: Columns) -> Flags:
+    """Without new workers that have as much as they may have; where all are new, nobody is."""
+    return pool & ~columns.restrained if (pool & columns.proven).any() else pool
