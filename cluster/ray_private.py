@@ -101,6 +101,17 @@ def keep_replica_on_loopback() -> None:
     setattr(replica, name, lambda server, _address: add_port(server, "127.0.0.1:0"))
 
 
+def end_on_sigterm(begin: Callable[[], object]) -> None:
+    """Makes SIGTERM call `begin` in the main thread, where it ends a Ray worker at once otherwise. To be
+    called in a replica's constructor. That runs in another thread, which may not install handlers, so
+    what Ray's own handler calls is replaced."""
+    from ray._private import worker
+
+    name = "raise_sys_exit_with_custom_error_message"
+    getattr(worker, name)
+    setattr(worker, name, lambda *_message, **_code: begin())
+
+
 def let_gateway_take_its_port_over() -> None:
     """Makes direct ingress listen with SO_REUSEADDR. To be called in the gateway's constructor.
 

@@ -17,7 +17,12 @@ from ray.serve import Application
 from cluster.deployments import DECODE, GATEWAY, PREFILL, version
 from cluster.directories import open_directory
 from cluster.gateway_entry import GatewayApp, build_gateway
-from cluster.ray_private import keep_replica_on_loopback, let_gateway_take_its_port_over, with_version
+from cluster.ray_private import (
+    end_on_sigterm,
+    keep_replica_on_loopback,
+    let_gateway_take_its_port_over,
+    with_version,
+)
 from cluster.spec import PoolSpec, Spec
 from cluster.start_failure import StartFailure
 from cluster.worker_entry import LOAD_DEADLINE_S, WorkerPlace, build_worker
@@ -50,7 +55,10 @@ class WorkerReplica:
             ) from silent
         except BatonError as wrong:
             raise StartFailure(place.worker, wrong) from wrong
-        self._watch = asyncio.get_running_loop().create_task(self._end_with_engine())
+        loop = asyncio.get_running_loop()
+        self._watch = loop.create_task(self._end_with_engine())
+        self._end: asyncio.Task[None] | None = None
+        end_on_sigterm(lambda: loop.call_soon_threadsafe(self._begin_end))
 
     def check_health(self) -> None:
         """Raises what ended the worker."""
@@ -59,9 +67,24 @@ class WorkerReplica:
     async def __del__(self) -> None:
         """Serve's hook of scale-down, roll-out and shutdown, bounded by graceful_shutdown_timeout_s."""
         if hasattr(self, "_watch"):
-            self._watch.cancel()
-            await self._worker.drain(self._drain_s)
-            await self._worker.stop(STOP_GRACE_S)
+            await self._leave()
+
+    def _begin_end(self) -> None:
+        """After SIGTERM: as a scale-down, but that the process ends as well, and Serve replaces it."""
+        logger.info("SIGTERM: the worker is drained")
+        self._end = self._end or asyncio.get_running_loop().create_task(self._leave_and_exit())
+
+    async def _leave(self) -> None:
+        """So that nobody notices."""
+        self._watch.cancel()
+        await self._worker.drain(self._drain_s)
+        await self._worker.stop(STOP_GRACE_S)
+
+    async def _leave_and_exit(self) -> None:
+        try:
+            await self._leave()
+        finally:
+            os._exit(0)
 
     async def _end_with_engine(self) -> None:
         """A worker whose engine ended is replaced as a whole, and at once."""

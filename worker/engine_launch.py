@@ -30,8 +30,9 @@ def main(arguments: list[str]) -> None:
     """Never returns."""
     parent_pid, cores, *command = arguments
     die_with_parent(int(parent_pid))
-    # Ctrl-C reaches the whole foreground group: the parent alone decides when the engine ends.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Both may reach a whole process group: the parent alone decides when the engine ends.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     if cores != "all":
         os.sched_setaffinity(0, {int(core) for core in cores.split(",")})
     os.execvp(command[0], command)  # noqa: S606  the command is the worker's own

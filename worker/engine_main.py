@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import socket
 from collections.abc import Mapping
 
@@ -29,7 +28,7 @@ logger = logging.getLogger(__name__)
 def run_engine(core_factory: CoreFactory, limits: Limits, environment: Mapping[str, str]) -> int:
     """Loads the core, serves until told to stop or until the I/O process is gone.
 
-    Returns the exit status: 0 after Stop or SIGTERM; 1 when the core failed (Fatal was sent) or
+    Returns the exit status: 0 after Stop; 1 when the core failed (Fatal was sent) or
     the I/O process is gone. To be called from the main thread of a child of ChildHost.
     """
     pipe = MailPipe(_inherited(environment), limits)
@@ -50,9 +49,7 @@ def _serve(core_factory: CoreFactory, pipe: MailPipe, limits: Limits) -> int:
     try:
         core = core_factory()
         pipe.send([Ready(core.facts())])
-        loop = StepLoop(core, pipe, limits)
-        signal.signal(signal.SIGTERM, lambda _signal, _frame: loop.stop())
-        loop.run()
+        StepLoop(core, pipe, limits).run()
         return 0
     except Exception as error:
         logger.error("the engine failed: %s", error, exc_info=not isinstance(error, SPEAK_FOR_THEMSELVES))

@@ -12,6 +12,8 @@ class Fault(Enum):
     DECODE_ENGINE = "kill -9 decode engine"
     PREFILL_REPLICA = "kill -9 prefill replica"
     DECODE_REPLICA = "kill -9 decode replica"
+    PREFILL_TERM = "SIGTERM prefill replica and engine"
+    DECODE_TERM = "SIGTERM decode replica and engine"
     FREEZE = "SIGSTOP engine"
     GATEWAY = "kill -9 gateway"
     REDIS = "kill -9 Redis"
@@ -22,13 +24,18 @@ WORKER_FAULTS = {
     Fault.DECODE_ENGINE: "decode",
     Fault.PREFILL_REPLICA: "prefill",
     Fault.DECODE_REPLICA: "decode",
+    Fault.PREFILL_TERM: "prefill",
+    Fault.DECODE_TERM: "decode",
 }
-"""Kills that take one worker, by its role."""
+"""What takes one worker, by its role."""
+TERMS = (Fault.PREFILL_TERM, Fault.DECODE_TERM)
+"""These let it finish what it has."""
 
 PROFILES: dict[str, tuple[Fault, ...]] = {
-    "kill": tuple(WORKER_FAULTS),
+    "kill": tuple(fault for fault in WORKER_FAULTS if fault not in TERMS),
+    "term": TERMS,
     "mixed": tuple(Fault),
 }
-"""`kill`: one worker at a time, the next when all are back."""
+"""`kill` and `term`: one worker at a time, the next when all are back."""
 CHANGES = "changes"
 """The profile without faults: scaling and a rolling update (changes.py)."""

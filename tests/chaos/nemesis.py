@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 
 from tests.chaos.deck import Deck
-from tests.chaos.faults import PROFILES, WORKER_FAULTS, Fault
+from tests.chaos.faults import PROFILES, TERMS, WORKER_FAULTS, Fault
 from tests.chaos.stage import EngineProcess, Stage
 
 POLL_S = 0.5
@@ -97,8 +97,12 @@ class Nemesis:
             role = WORKER_FAULTS[kind]
             engine = self._dice.choice([one for one in self._stage.engines() if one.role == role])
             self._end(engine)
-            whole = kind in (Fault.PREFILL_REPLICA, Fault.DECODE_REPLICA)
-            _signal(engine.replica if whole else engine.pid, signal.SIGKILL)
+            if kind in TERMS:  # as a supervisor does that signals a group of processes
+                _signal(engine.pid, signal.SIGTERM)
+                _signal(engine.replica, signal.SIGTERM)
+            else:
+                whole = kind in (Fault.PREFILL_REPLICA, Fault.DECODE_REPLICA)
+                _signal(engine.replica if whole else engine.pid, signal.SIGKILL)
             self._note(kind.value)
 
     def _kill_gateway(self) -> None:

@@ -208,25 +208,13 @@ async def test_the_child_is_pinned_and_told_its_threads(tmp_path: Path) -> None:
     assert "described" in log.read_text()
 
 
-async def test_ctrl_c_does_not_reach_the_engine() -> None:
-    """SIGINT goes to the whole foreground group; the engine waits for its parent's word."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_signals_to_a_group_do_not_reach_the_engine(number: signal.Signals) -> None:
+    """Ctrl-C and SIGTERM may go to a whole process group; the engine waits for its parent's word."""
     host = make("echo")
     await host.start(START_S)
-    os.kill(pid_of(host), signal.SIGINT)
+    os.kill(pid_of(host), number)
     await asyncio.sleep(0.2)
     host.post(Inbound(PEER, frame(1)))
     assert await until(host, 1) == [frame(1)]
-    await host.stop(1.0)
-
-
-async def test_sigterm_finishes_the_step() -> None:
-    """SIGTERM ends the engine after its step, with status 0 and nothing unsaid."""
-    host = make("echo")
-    await host.start(START_S)
-    host.post(Inbound(PEER, work(300)))
-    await asyncio.sleep(0.1)
-    os.kill(pid_of(host), signal.SIGTERM)
-    assert await until(host, 1) == [work(300)]
-    with pytest.raises(WorkerLost, match="status 0"):
-        await forever(host)
     await host.stop(1.0)
