@@ -17,7 +17,12 @@ from ray.serve import Application
 from cluster.deployments import DECODE, GATEWAY, PREFILL, version
 from cluster.directories import open_directory
 from cluster.gateway_entry import GatewayApp, build_gateway
-from cluster.ray_private import keep_replica_on_loopback, let_gateway_take_its_port_over, with_version
+from cluster.ray_private import (
+    keep_replica_on_loopback,
+    let_door_name_requests,
+    let_gateway_take_its_port_over,
+    with_version,
+)
 from cluster.spec import PoolSpec, Spec
 from cluster.start_failure import StartFailure
 from cluster.worker_entry import LOAD_DEADLINE_S, WorkerPlace, build_worker
@@ -79,6 +84,7 @@ class GatewayReplica:
         """`_pools`: handles that only make Serve deploy the pools with the gateway."""
         keep_replica_on_loopback()
         let_gateway_take_its_port_over()
+        let_door_name_requests()
         self._spec = spec
         self._gateway: GatewayApp | None = None
 
