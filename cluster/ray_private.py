@@ -132,7 +132,9 @@ def let_door_name_requests() -> None:
     To be called in the gateway's constructor."""
     from ray.serve._private import http_util
 
-    http_util.RequestIdMiddleware = lambda app: app
+    name = "RequestIdMiddleware"
+    getattr(http_util, name)
+    setattr(http_util, name, lambda app: app)
 
 
 def _reuse_address(sock: socket.socket) -> bool:
