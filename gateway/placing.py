@@ -34,7 +34,7 @@ from router.prompt_chain import PromptChain
 from router.route_plan import RoutePlan
 
 TRY_GAP_S = 0.002
-"""Between two tries of one who waits, however often the bell rings."""
+"""Between two tries of one who waits, however often the gong rings."""
 LAST_RESORT_SHARE = 0.5
 """Share of the longest wait for a place, after which any plan is better than an error soon."""
 RUNNERS_UP = 3
@@ -96,13 +96,13 @@ class Placing:
                 while not turn.over:
                     if not journey.sent:
                         self.admission.check(journey.request, 0, self._left_s(journey))
-                    rings, began = self._fleet.bell.rings, self._clock.now()
+                    rings, began = self._fleet.gong.rings, self._clock.now()
                     run = await self._try_plans(journey, turn.pass_on, last_resort=began >= patient_until)
                     if run is not None:
                         self._got_place(journey, waited=True)
                         return run
                     if not turn.over:
-                        await self._fleet.bell.heard(rings, self._limits.report_every_s)
+                        await self._fleet.gong.heard(rings, self._limits.report_every_s)
                         await self._clock.sleep(began + TRY_GAP_S - self._clock.now())
 
     def _got_place(self, journey: Journey, *, waited: bool) -> None:
