@@ -16,6 +16,7 @@ from protocol.errors import BatonError
 
 if TYPE_CHECKING:
     from ray.serve import Deployment
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
 VERIFIED = "2.60."
 
@@ -134,7 +135,16 @@ def let_door_name_requests() -> None:
 
     name = "RequestIdMiddleware"
     getattr(http_util, name)
-    setattr(http_util, name, lambda app: app)
+    setattr(http_util, name, _bare)
+
+
+def _bare(app: ASGIApp) -> ASGIApp:
+    """The app without a middleware. A function, since uvicorn takes a bound method for another protocol."""
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        await app(scope, receive, send)
+
+    return serve
 
 
 def _reuse_address(sock: socket.socket) -> bool:
