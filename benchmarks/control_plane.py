@@ -27,7 +27,7 @@ from cluster.preflight import free_port
 
 OURS, THEIRS = "Baton", "Dynamo"
 SPEEDUPS = (100.0, 1.0)
-QUICK = Sizes(alone=10, clients=(16,), each=3)
+QUICK = Sizes(alone=10, clients=(16,), each=3, fast=48)
 ALONE_TTFT_MS = 15.0
 """At a hundred times the speed."""
 CROWD_TTFT_SHARE, SHARE_CLIENTS = 0.7, 64
@@ -66,15 +66,16 @@ def our_server(speedup: float, work: Path) -> ServerCommand:
     )
 
 
-def servers(args: argparse.Namespace, work: Path) -> list[ServerCommand]:
-    """Ours and theirs in turn."""
-    found = []
+def servers(args: argparse.Namespace, work: Path) -> list[tuple[float, ServerCommand]]:
+    """Ours and theirs in turn, and how fast their engines are."""
+    found: list[tuple[float, ServerCommand]] = []
     for speedup in args.speedups:
         if OURS in args.only:
-            found.append(our_server(speedup, work))
+            found.append((speedup, our_server(speedup, work)))
         if THEIRS in args.only and args.dynamo_python:
             name = system_name(THEIRS, speedup)
-            found.append(dynamo_server(name, args.dynamo_python, Path(DEFAULT_MODEL), speedup))
+            theirs = dynamo_server(name, args.dynamo_python, Path(DEFAULT_MODEL), speedup)
+            found.append((speedup, theirs))
     return found
 
 
@@ -118,7 +119,7 @@ def sizes_of(args: argparse.Namespace) -> Sizes:
     """What is asked for."""
     sizes = QUICK if args.quick else Sizes()
     clients = tuple(args.clients or sizes.clients)
-    return Sizes(sizes.alone, clients, args.each or sizes.each)
+    return Sizes(sizes.alone, clients, args.each or sizes.each, sizes.fast)
 
 
 def main() -> None:
@@ -130,12 +131,12 @@ def main() -> None:
     work.mkdir(parents=True, exist_ok=True)
     rows: list[Row] = []
     failed: list[str] = []
-    for command in servers(args, work):
+    for speedup, command in servers(args, work):
         tell(f"{command.system} starts")
         try:
             with running_server(command, work / f"{command.system.replace(' ', '-')}.log") as server:
                 tell(f"{command.system} is measured")
-                rows += asyncio.run(measure(server, sizes))
+                rows += asyncio.run(measure(server, sizes, speedup))
         except (ServerFailed, AnswerFailed, OSError) as wrong:
             failed.append(f"{command.system} failed: {wrong}")
     absent = ("Dynamo",) if THEIRS in args.only and not args.dynamo_python else ()

@@ -12,7 +12,7 @@ from benchmarks.process_cpu import spent
 from benchmarks.prompts import prompt, prompts
 from benchmarks.report import Row
 from benchmarks.server import RunningServer
-from benchmarks.stream_client import Endpoint, stream, stream_all
+from benchmarks.stream_client import stream, stream_all, stream_until
 
 SHORT_PROMPT = 64
 FIRST_S = 0.5
@@ -29,6 +29,10 @@ class Load:
     prompt_tokens: int = 1536
     every_s: tuple[float, ...] = (2.5,)
     """Between two prompts; each gives a run of its own."""
+    most_s: float = 40.0
+    """Of one run: where prompts come faster than they are read, decoders would not end for half an hour."""
+    rest_s: float = 20.0
+    """For the prompts after the decoders' end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,23 +72,22 @@ async def measure_load(server: RunningServer, load: Load) -> list[Row]:
 
 
 async def disturb(server: RunningServer, load: Load, every_s: float) -> Heard:
-    """Prompts arrive from the decoders' start, the first after FIRST_S, to their end; then all are
-    waited for."""
+    """Prompts arrive from the decoders' start, the first after FIRST_S, to their end or for `most_s`; then
+    the prompts are waited for, for `rest_s`. What has not come by then is left."""
     label, endpoint = f"interference/{every_s}", server.endpoint
     before, own = server.cpu(), time.process_time()
+    until_s = asyncio.get_running_loop().time() + load.most_s
     asked = prompts(f"{label}/decoder", load.decoders, SHORT_PROMPT)
-    decoding = asyncio.ensure_future(stream_all(endpoint, asked, load.decode_tokens))
+    decoding = asyncio.gather(*(stream_until(endpoint, one, load.decode_tokens, until_s) for one in asked))
     arriving: list[asyncio.Task[Answer]] = []
     while not decoding.done():
         await asyncio.wait([decoding], timeout=every_s if arriving else FIRST_S)
         if not decoding.done():
-            arriving.append(asyncio.create_task(_arrival(endpoint, label, len(arriving), load)))
+            one = prompt(f"{label}/prompt/{len(arriving)}", load.prompt_tokens)
+            arrival = stream_until(endpoint, one, ANSWER_TOKENS, until_s + load.rest_s)
+            arriving.append(asyncio.create_task(arrival))
     cpu = {**spent(before, server.cpu()), "client": time.process_time() - own}
     return Heard(tuple(await decoding), tuple(await asyncio.gather(*arriving)), cpu)
-
-
-async def _arrival(endpoint: Endpoint, label: str, number: int, load: Load) -> Answer:
-    return await stream(endpoint, prompt(f"{label}/prompt/{number}", load.prompt_tokens), ANSWER_TOKENS)
 
 
 def heard_rows(work: str, system: str, heard: Heard) -> list[Row]:
@@ -94,6 +97,7 @@ def heard_rows(work: str, system: str, heard: Heard) -> list[Row]:
     if ttft:
         rows += [
             Row(work, system, "prompts that came", len(ttft), ""),
+            Row(work, system, "of them answered in time", sum(one.tokens > 0 for one in heard.prompts), ""),
             Row(work, system, "TTFT p50", 1e3 * percentile(ttft, 0.5), "ms"),
             Row(work, system, "TTFT p99", 1e3 * percentile(ttft, 0.99), "ms"),
         ]

@@ -15,6 +15,7 @@ import uvicorn
 
 from cluster.gateway_entry import build_gateway
 from cluster.preflight import prepared
+from cluster.spare_cores import leave_decode_cores
 from cluster.spec import Spec
 from cluster.spec_reader import read_spec
 from cluster.worker_entry import WorkerPlace, build_worker
@@ -50,7 +51,9 @@ async def serve(spec: Spec) -> None:
 
 def main() -> None:
     """Serves the spec named on the command line."""
-    asyncio.run(serve(prepared(read_spec(Path(sys.argv[1])))))
+    spec = prepared(read_spec(Path(sys.argv[1])))
+    leave_decode_cores(spec)
+    asyncio.run(serve(spec))
 
 
 if __name__ == "__main__":

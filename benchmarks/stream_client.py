@@ -11,7 +11,7 @@ import re
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from benchmarks.figures import Answer
 
@@ -35,6 +35,20 @@ class Endpoint:
     host: str = "127.0.0.1"
     deadline_s: float = 600.0
     """For one answer."""
+
+
+@dataclass(slots=True)
+class Progress:
+    """An answer as far as it has come, on the clock of Answer."""
+
+    sent_s: float = field(default_factory=time.perf_counter)
+    arrived_s: list[float] = field(default_factory=list)
+
+    def answer(self) -> Answer:
+        """What has come counts as the answer, an event as a token; where nothing came, its first token
+        would have come now at the earliest."""
+        arrived = tuple(self.arrived_s) or (time.perf_counter(),)
+        return Answer(self.sent_s, arrived, len(self.arrived_s))
 
 
 class EventCount:
@@ -68,25 +82,39 @@ def request_bytes(endpoint: Endpoint, prompt: Sequence[int], max_tokens: int) ->
     return head.encode() + body
 
 
-async def stream(endpoint: Endpoint, prompt: Sequence[int], max_tokens: int) -> Answer:
-    """One answer. Raises AnswerFailed, or TimeoutError after the endpoint's deadline."""
+async def stream(
+    endpoint: Endpoint, prompt: Sequence[int], max_tokens: int, progress: Progress | None = None
+) -> Answer:
+    """One answer; `progress` tells meanwhile what has come of it. Raises AnswerFailed, or TimeoutError after
+    the endpoint's deadline."""
+    progress = progress or Progress()
     async with asyncio.timeout(endpoint.deadline_s):
         reader, writer = await asyncio.open_connection(endpoint.host, endpoint.port)
         try:
-            sent_s = time.perf_counter()
+            progress.sent_s = time.perf_counter()
             writer.write(request_bytes(endpoint, prompt, max_tokens))
             head = await reader.readuntil(b"\r\n\r\n")
             if b" 200 " not in head.split(b"\r\n", 1)[0]:
                 raise AnswerFailed((head + await reader.read(TAIL_BYTES)).decode(errors="replace"))
-            return await _events(reader, sent_s, max_tokens)
+            return await _events(reader, progress, max_tokens)
         finally:
             writer.close()
             with suppress(ConnectionError):
                 await writer.wait_closed()
 
 
-async def _events(reader: asyncio.StreamReader, sent_s: float, max_tokens: int) -> Answer:
-    count, arrived = EventCount(), []
+async def stream_until(endpoint: Endpoint, prompt: Sequence[int], max_tokens: int, until_s: float) -> Answer:
+    """One answer, or what has come of it when the event loop's clock says `until_s`."""
+    progress = Progress()
+    try:
+        async with asyncio.timeout_at(until_s):
+            return await stream(endpoint, prompt, max_tokens, progress)
+    except TimeoutError:
+        return progress.answer()
+
+
+async def _events(reader: asyncio.StreamReader, progress: Progress, max_tokens: int) -> Answer:
+    count, arrived = EventCount(), progress.arrived_s
     while data := await reader.read(READ_BYTES):
         events = count.feed(data)
         arrived += [time.perf_counter()] * events
@@ -96,7 +124,7 @@ async def _events(reader: asyncio.StreamReader, sent_s: float, max_tokens: int) 
     tokens = int(found[-1]) if found else 0
     if tokens != max_tokens or len(arrived) < 2:
         raise AnswerFailed(f"{tokens} tokens in {len(arrived)} events came, {max_tokens} were asked for")
-    return Answer(sent_s, tuple(arrived[:-1]), tokens)  # the last event is the usage
+    return Answer(progress.sent_s, tuple(arrived[:-1]), tokens)  # the last event is the usage
 
 
 async def stream_all(endpoint: Endpoint, prompts: Sequence[Sequence[int]], max_tokens: int) -> list[Answer]:

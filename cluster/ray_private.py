@@ -16,6 +16,7 @@ from protocol.errors import BatonError
 
 if TYPE_CHECKING:
     from ray.serve import Deployment
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
 VERIFIED = "2.60."
 
@@ -125,6 +126,25 @@ def let_gateway_take_its_port_over() -> None:
     setattr(replica, name, lambda *args, **options: start(*args, **{**options, "enable_so_reuseport": True}))
     # Not SO_REUSEPORT: two gateways must never share a port unnoticed.
     http_util.set_socket_reuse_port = _reuse_address
+
+
+def let_door_name_requests() -> None:
+    """Takes out the middleware by which Serve gives every answer an x-request-id beside the door's own.
+    To be called in the gateway's constructor."""
+    from ray.serve._private import http_util
+
+    name = "RequestIdMiddleware"
+    getattr(http_util, name)
+    setattr(http_util, name, _bare)
+
+
+def _bare(app: ASGIApp) -> ASGIApp:
+    """The app without a middleware. A function, since uvicorn takes a bound method for another protocol."""
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        await app(scope, receive, send)
+
+    return serve
 
 
 def _reuse_address(sock: socket.socket) -> bool:

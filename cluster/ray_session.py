@@ -19,6 +19,7 @@ from cluster.preflight import free_port
 from cluster.ray_private import dead_daemons, keep_ray_on_loopback, require_verified_ray, serve_environment
 from cluster.run_folder import RunFolder
 from cluster.run_processes import RUN_ID_VARIABLE
+from cluster.spare_cores import leave_decode_cores
 from cluster.spec import PoolsSpec, Spec
 from cluster.start_failure import find_failure, last_line
 from protocol.errors import BatonError
@@ -72,6 +73,7 @@ class RaySession:
         os.environ.update(self._environment())
         require_verified_ray()
         keep_ray_on_loopback()
+        leave_decode_cores(self._spec)
         import ray
 
         try:

@@ -20,6 +20,7 @@ from cluster.gateway_entry import GatewayApp, build_gateway
 from cluster.ray_private import (
     end_on_sigterm,
     keep_replica_on_loopback,
+    let_door_name_requests,
     let_gateway_take_its_port_over,
     with_version,
 )
@@ -102,6 +103,7 @@ class GatewayReplica:
         """`_pools`: handles that only make Serve deploy the pools with the gateway."""
         keep_replica_on_loopback()
         let_gateway_take_its_port_over()
+        let_door_name_requests()
         self._spec = spec
         self._gateway: GatewayApp | None = None
 

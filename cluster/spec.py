@@ -82,6 +82,16 @@ class SchedulingSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class SloSpec:
+    """What is promised to every request: plans that keep it go before others. 0 promises nothing."""
+
+    ttft_ms: Annotated[
+        int, Meta(ge=0, le=3_600_000, description="ms from arrival to the first token", examples=[2000])
+    ] = 0
+    itl_ms: Annotated[int, Meta(ge=0, le=60_000, description="ms between two tokens", examples=[50])] = 0
+
+
+@dataclass(frozen=True, slots=True)
 class MockSpec:
     """What a modelled engine pretends to be."""
 
@@ -93,16 +103,6 @@ class MockSpec:
         int, Meta(ge=1024, le=1 << 24, description="KV room of one worker, in tokens", examples=[262_144])
     ] = 262_144
     """In place of `kv_memory`."""
-
-
-@dataclass(frozen=True, slots=True)
-class SloSpec:
-    """What is promised to every request: plans that keep it go before others. 0 promises nothing."""
-
-    ttft_ms: Annotated[
-        int, Meta(ge=0, le=3_600_000, description="ms from arrival to the first token", examples=[2000])
-    ] = 0
-    itl_ms: Annotated[int, Meta(ge=0, le=60_000, description="ms between two tokens", examples=[50])] = 0
 
 
 @dataclass(frozen=True, slots=True)

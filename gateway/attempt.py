@@ -58,6 +58,8 @@ class AttemptRun:
         self._next = len(assignment.sent)
         self._asked: list[WorkerLink] = []
         """Workers that may hold something of it."""
+        self._last_token_comes = False
+        """Whether the prefill worker's token ends it, so that the decode worker has let go."""
         self.reserved_at = clock.now()
         """When the decode worker admitted it."""
         self.failed_at: WorkerIdentity | None = None
@@ -159,6 +161,7 @@ class AttemptRun:
                     raise self._lost(asked.identity, "did not answer in time") from late
                 raise DeadlineExceeded("the request's deadline passed") from late
             if isinstance(heard.said, Failed) and heard.said.code == TransferNeedless.code:
+                self._last_token_comes = True
                 continue  # the decode worker heard sooner that the prefill worker's first token is the last
             if isinstance(heard.said, Refused | Failed):
                 raise self._bad_news(heard.worker, heard.said)
@@ -182,9 +185,13 @@ class AttemptRun:
         return WorkerLost(f"worker {worker.worker} {how}")
 
     def _needless(self, worker: WorkerIdentity) -> bool:
-        """After the first token the prefill worker owes this gateway nothing."""
-        past_prefill = self._state is AttemptState.DECODING
-        return past_prefill and self._prefill is not None and worker == self._prefill.identity
+        """After the first token the prefill worker owes this gateway nothing; nor does the decode worker
+        if that is the last."""
+        if self._prefill is None:
+            return False
+        if worker == self._prefill.identity:
+            return self._state is AttemptState.DECODING
+        return self._last_token_comes
 
     def _send(self, link: WorkerLink, frame: Compute | Reserve | Prefill | Join) -> None:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from gateway.bell import Bell
+from gateway.gong import Gong
 from gateway.worker_link import WorkerLink
 from protocol.clock import Clock
 from protocol.directory import Directory
@@ -28,7 +28,7 @@ class Fleet:
         self, directory: Directory, dialer: Dialer, clock: Clock, limits: Limits, outlook: Outlook
     ) -> None:
         """`outlook` is kept up to date with whoever is linked."""
-        self.bell = Bell(clock)
+        self.gong = Gong(clock)
         """Rings when there may be a place where there was none."""
         self._outlook = outlook
         self._wanting: frozenset[WorkerIdentity] = frozenset()
@@ -152,7 +152,7 @@ class Fleet:
         except Exception as failed:
             LOG.info("cannot link to %s: %r", record.worker, failed)
             return False
-        link = WorkerLink(record, opened, self._limits, self._outlook, self.bell)
+        link = WorkerLink(record, opened, self._limits, self._outlook, self.gong)
         self._links[link.identity] = link
         LOG.info("linked to %s worker %s", record.role, record.worker)
         try:

@@ -27,23 +27,6 @@ class TokenEvent:
     stamps: tuple[Stamp, ...] = ()
     """Phases measured so far by workers and by the gateway, on the event that completes them."""
 
-    def by_token(self) -> tuple[TokenEvent, ...]:
-        """The same, with one token in each; what comes with the end goes with the last."""
-        if len(self.tokens) < 2:
-            return (self,)
-        last = len(self.tokens) - 1
-        return tuple(
-            TokenEvent(
-                first_index=self.first_index + place,
-                tokens=(token,),
-                logprobs=self.logprobs[place : place + 1],
-                finish=self.finish if place == last else None,
-                cached_tokens=self.cached_tokens,
-                stamps=self.stamps if place == last else (),
-            )
-            for place, token in enumerate(self.tokens)
-        )
-
 
 class Generator(Protocol):
     """Answers requests. Closing the iterator early is how a client's disconnect is told."""

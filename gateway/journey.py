@@ -6,6 +6,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from gateway.attempt_note import AttemptNote
+from gateway.course import Course
 from gateway.fair_order import Place
 from gateway.generator import TokenEvent
 from gateway.phase_clock import PhaseClock
@@ -14,6 +15,7 @@ from protocol.ids import WorkerIdentity
 from protocol.messages import TokenDelta
 from protocol.request import Request
 from router.prompt_chain import PromptChain
+from router.route_plan import RoutePlan
 
 SUSPECT_AFTER = 2
 """Deaths in a running step; whoever was in both is computed alone."""
@@ -63,16 +65,21 @@ class Journey:
         """Whether it is to be computed alone, so that one more death would tell who is to blame."""
         return self.suspicion >= SUSPECT_AFTER
 
+    def tried(self, course: Course, runners_up: tuple[RoutePlan, ...], now: float) -> None:
+        """An attempt is about to be made; `runners_up`: the next best plans of this moment."""
+        tried_s = now - self.arrived_at
+        self.notes.append(AttemptNote(self.attempts, tried_s, course.plan, course.forecast, runners_up))
+
     def placed(self, plan_s: float, tried_at: float, reserved_at: float) -> None:
         """A plan that took `plan_s` to make was tried at `tried_at`, and its decode worker answered at
         `reserved_at`."""
+        self.notes[-1].placed = True
         self.phases.placed(plan_s, tried_at, reserved_at)
         self.placed_at = reserved_at
 
     def lost(self, error: BatonError, failed_at: WorkerIdentity | None) -> None:
         """The last attempt came to nothing."""
-        if self.notes:
-            self.notes[-1].loss, self.notes[-1].failed_at = error, failed_at
+        self.notes[-1].loss, self.notes[-1].failed_at = error, failed_at
 
     def accept(self, delta: TokenDelta, now: float) -> TokenEvent:
         """The delta becomes part of the answer. From here on it counts as sent."""

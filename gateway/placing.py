@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 from gateway.admission import RETRY_AFTER_S, Admission
 from gateway.attempt import AttemptRun
-from gateway.attempt_note import AttemptNote
 from gateway.course import Course
 from gateway.fair_order import FairOrder
 from gateway.fleet import Fleet
@@ -16,7 +15,15 @@ from gateway.journey import Journey
 from gateway.recovery import Recovery
 from gateway.turnstile import Turnstile
 from protocol.clock import Clock
-from protocol.errors import Busy, DeadlineExceeded, Overloaded, TransferFailed, WorkerLeaving, WorkerLost
+from protocol.errors import (
+    BatonError,
+    Busy,
+    DeadlineExceeded,
+    Overloaded,
+    TransferFailed,
+    WorkerLeaving,
+    WorkerLost,
+)
 from protocol.ids import TransferId, WorkerIdentity
 from protocol.limits import Limits
 from protocol.messages import Prefix
@@ -27,7 +34,7 @@ from router.prompt_chain import PromptChain
 from router.route_plan import RoutePlan
 
 TRY_GAP_S = 0.002
-"""Between two tries of one who waits, however often the bell rings."""
+"""Between two tries of one who waits, however often the gong rings."""
 LAST_RESORT_SHARE = 0.5
 """Share of the longest wait for a place, after which any plan is better than an error soon."""
 RUNNERS_UP = 3
@@ -89,13 +96,13 @@ class Placing:
                 while not turn.over:
                     if not journey.sent:
                         self.admission.check(journey.request, 0, self._left_s(journey))
-                    rings, began = self._fleet.bell.rings, self._clock.now()
+                    rings, began = self._fleet.gong.rings, self._clock.now()
                     run = await self._try_plans(journey, turn.pass_on, last_resort=began >= patient_until)
                     if run is not None:
                         self._got_place(journey, waited=True)
                         return run
                     if not turn.over:
-                        await self._fleet.bell.heard(rings, self._limits.report_every_s)
+                        await self._fleet.gong.heard(rings, self._limits.report_every_s)
                         await self._clock.sleep(began + TRY_GAP_S - self._clock.now())
 
     def _got_place(self, journey: Journey, *, waited: bool) -> None:
@@ -116,47 +123,44 @@ class Placing:
         plan_s = self._clock.now() - began
         refused: list[WorkerIdentity | None] = []
         for number, plan in enumerate(plans):
-            if plan.decode in refused or (plan.prefill is not None and plan.prefill in refused):
-                continue
             course = self._course(plan)
-            if course is None:
+            if course is None or plan.decode in refused or (plan.prefill and plan.prefill in refused):
                 continue
             run, tried_at = self._attempt(journey, course), self._clock.now()
-            note = AttemptNote(
-                number=run.key.attempt,
-                tried_s=tried_at - journey.arrived_at,
-                plan=plan,
-                forecast=course.forecast,
-                runners_up=plans[number + 1 : number + 1 + RUNNERS_UP],
-            )
-            journey.notes.append(note)
+            journey.tried(course, plans[number + 1 : number + 1 + RUNNERS_UP], tried_at)
             if not self._full:
                 pass_on()  # who comes next runs when this one waits for its answer
             try:
-                await run.place()
-                note.placed = True
+                await self._placed(run)
             except (Busy, WorkerLeaving) as full:
-                journey.lost(full, run.failed_at)
-                run.end()
-                self._full = True
-                self._refused(run.failed_at, plan.tokens)
+                self._refused(journey, run, full)
                 refused.append(run.failed_at)
-                continue
             except (WorkerLost, TransferFailed) as lost:
                 self._recovery.lost(journey, run, lost)
                 return None
-            finally:
-                if not note.placed:
-                    run.end()
-            self._full = False
-            journey.placed(plan_s, tried_at, run.reserved_at)
-            return run
+            else:
+                self._full = False
+                journey.placed(plan_s, tried_at, run.reserved_at)
+                return run
         return None
 
-    def _refused(self, who: WorkerIdentity | None, tokens: int) -> None:
-        link = self._fleet.link(who) if who is not None else None
+    @staticmethod
+    async def _placed(run: AttemptRun) -> None:
+        """Its workers have admitted it, or nothing of it is left anywhere."""
+        placed = False
+        try:
+            await run.place()
+            placed = True
+        finally:
+            if not placed:
+                run.end()
+
+    def _refused(self, journey: Journey, run: AttemptRun, full: BatonError) -> None:
+        self._full = True
+        journey.lost(full, run.failed_at)
+        link = self._fleet.link(run.failed_at) if run.failed_at is not None else None
         if link is not None:
-            link.desk.refuse(tokens)
+            link.desk.refuse(len(journey.request.prompt) + len(journey.sent))
 
     def _plans(self, journey: Journey, *, last_resort: bool) -> tuple[RoutePlan, ...]:
         ask = self._ask(journey)
@@ -184,6 +188,7 @@ class Placing:
             seed=zlib.crc32(request.id.encode()),
             waited_s=now - journey.arrived_at,
             left_s=journey.remaining_s(now),
+            waiting=self.turnstile.waiting,
         )
 
     def _course(self, plan: RoutePlan) -> Course | None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from gateway.bell import Bell
 from gateway.engine_death import EngineDeath
+from gateway.gong import Gong
 from gateway.inbox import Inbox
 from protocol.errors import LinkClosed, WorkerLeaving, WorkerLost
 from protocol.ids import AttemptKey, WorkerIdentity
@@ -34,13 +34,13 @@ class WorkerLink:
     """The gateway's side of one worker."""
 
     def __init__(
-        self, record: WorkerRecord, link: Link, limits: Limits, outlook: Outlook, bell: Bell
+        self, record: WorkerRecord, link: Link, limits: Limits, outlook: Outlook, gong: Gong
     ) -> None:
-        """`outlook` learns what the worker says and is sent; `bell` rings when it may have a place."""
+        """`outlook` learns what the worker says and is sent; `gong` rings when it may have a place."""
         self.record = record
         self.desk: Desk = outlook.join(record)
         self._outlook = outlook
-        self._bell = bell
+        self._gong = gong
         self._link = link
         self._limits = limits
         self._silent_s = 0.0
@@ -97,7 +97,7 @@ class WorkerLink:
         """Ends the attempt's part here; twice is harmless."""
         self._inboxes.pop(key, None)
         if self.desk.close(key):
-            self._bell.ring()
+            self._gong.ring()
 
     def send(self, frame: Frame) -> None:
         """One command. Raises LinkClosed."""
@@ -149,7 +149,7 @@ class WorkerLink:
             self.desk.hear(report.load, report.own)
             self._outlook.board.learn(self.identity, report.load)
         if news:
-            self._bell.ring()
+            self._gong.ring()
 
     def _lose(self, loss: WorkerLost) -> None:
         """Tells every open attempt, once: the first reason is the one that counts."""

@@ -25,6 +25,8 @@ class Ask:
     """Seconds since its arrival."""
     left_s: float = math.inf
     """Seconds until its deadline."""
+    waiting: int = 0
+    """Others that wait at the gateway for a place."""
 
     @property
     def left(self) -> int:

@@ -114,6 +114,7 @@ class JointRouter:
             steps=board.steps,
             pulls=board.pulls,
             expected_output=output,
+            waiting=ask.waiting,
         )
 
     def _matched(self, ask: Ask, avoid: Avoid) -> Counts:

@@ -24,6 +24,7 @@ PACKAGES = (
 PEER_CALLS = frozenset(
     # links and channels, the directory, a Ray actor, an engine process, a Redis client
     {"dial", "receive", "read", "listen", "write", "introduce", "end_writing", "done_writing", "disconnect"}
+    | {"delivered", "all_delivered"}
     | {"join", "leave", "members", "remote"}
     | {"get", "set", "mget", "time", "delete", "zrange", "watch", "execute"}
     | {"close", "aclose", "stop", "start", "finished", "wait"}
@@ -78,6 +79,7 @@ ELSEWHERE: dict[tuple[str, str, str], str] = {
     ("worker/worker_server.py", "start", "start"): ARGUMENT,
     ("worker/worker_server.py", "start", "stop"): ARGUMENT,
     ("worker/worker_server.py", "stop", "stop"): ARGUMENT,
+    ("worker/worker_server.py", "drain", "all_delivered"): "Switchboard waits no longer than silence_s",
     ("worker/worker_server.py", "drain", "leave"): "Registration puts a deadline around it",
     ("worker/worker_server.py", "stop", "leave"): "Registration puts a deadline around it",
     ("worker/worker_server.py", "stop", "wait"): OUR_SIDE,

@@ -7,11 +7,11 @@ import logging
 from collections.abc import Callable
 
 from protocol.clock import Clock
-from protocol.errors import BatonError, WorkerLost
+from protocol.errors import BatonError, DeadlineExceeded, WorkerLost
 from protocol.limits import Limits
 from protocol.links.link import Dialer, Link
 from protocol.mail import Dial, EngineInbox, Inbound, Outbound, PeerId, PeerLost
-from protocol.messages import Frame, WorkerAddress
+from protocol.messages import Frame, Leaving, WorkerAddress
 
 MAX_LINKS = 4096
 
@@ -30,6 +30,7 @@ class Switchboard:
         self._limits = limits
         self._last_accepted = 0
         self._refusing = False
+        self._leaving = False
         self._open: dict[PeerId, Link] = {}
         self._dialled: dict[PeerId, list[Frame]] = {}
         """Frames that wait until the link is there."""
@@ -46,6 +47,8 @@ class Switchboard:
         peer = PeerId(self._last_accepted)
         try:
             self._post(Inbound(peer, link.peer))
+            if self._leaving and link.peer.role == "gateway":
+                link.send(Leaving())
             await self._carry(peer, link)
         except BatonError as lost:
             logger.info("link of %s %s ends: %s", link.peer.role, link.peer.name, lost)
@@ -74,6 +77,21 @@ class Switchboard:
         for peer, link in tuple(self._open.items()):
             if link.peer.role == "gateway":
                 self._send(peer, link, frame)
+
+    def leave(self) -> None:
+        """Tells every gateway that is linked now or later that this worker leaves."""
+        self._leaving = True
+        self.tell_gateways(Leaving())
+
+    async def all_delivered(self) -> None:
+        """Waits until every peer has what was said to it so far; for those who are silent, as long as any
+        link waits for a word."""
+        links = tuple(self._open.values())
+        try:
+            async with self._clock.deadline(self._limits.silence_s):
+                await asyncio.gather(*(link.delivered() for link in links))
+        except DeadlineExceeded as late:
+            logger.warning("not all that was said has arrived: %s", late)
 
     async def hang_up_gateways(self) -> None:
         """Ends the link of every gateway; those of readers and sources of KV stay."""

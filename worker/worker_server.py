@@ -11,7 +11,7 @@ from protocol.errors import BatonError, DeadlineExceeded, EngineFailed, WorkerLo
 from protocol.limits import Limits
 from protocol.links.link import Dialer, LinkServer
 from protocol.mail import Begun, Dial, Drain, Drained, EngineFacts, EngineOutbox, Fatal, Outbound
-from protocol.messages import Died, Leaving, WorkerAddress, WorkerRecord
+from protocol.messages import Died, WorkerAddress, WorkerRecord
 from worker.engine_host import EngineHost
 from worker.engine_watch import EngineWatch
 from worker.registration import Registration
@@ -85,11 +85,12 @@ class WorkerServer:
     async def drain(self, finish_s: float) -> None:
         """Leaves so that nobody notices: out of the directory, new work is refused, what is here is
         finished within `finish_s`. What is left then is handed over: its gateways plan it again. KV that
-        a reader may still want is kept until it is read or its lease has lapsed. To be followed by
-        `stop`; doing it twice is harmless. The engine may die meanwhile: that ends it as well."""
+        a reader may still want is kept until it is read or its lease has lapsed, and the last words are
+        repeated until they have arrived. To be followed by `stop`; doing it twice is harmless. The engine
+        may die meanwhile: that ends it as well."""
         if self._registration is None or self._finished.is_set():
             return
-        self._switchboard.tell_gateways(Leaving())
+        self._switchboard.leave()
         try:
             self._host.post(Drain())
         except WorkerLost:
@@ -99,6 +100,7 @@ class WorkerServer:
         if not await self._drained_within(finish_s):
             await self._switchboard.hang_up_gateways()
             await self._drained_within(self._limits.lease_s + self._limits.renew_every_s)
+        await self._switchboard.all_delivered()
 
     async def stop(self, grace_s: float) -> None:
         """Leaves the directory, refuses new links, lets the engine end its step, closes all.
@@ -108,7 +110,7 @@ class WorkerServer:
         self._switchboard.refuse()
         if not self._stopping:
             self._stopping = True
-            self._switchboard.tell_gateways(Leaving())
+            self._switchboard.leave()
         if self._registration is not None:
             await self._registration.leave()
         await self._host.stop(grace_s)

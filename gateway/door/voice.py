@@ -38,13 +38,8 @@ class Voice:
         self.cached_tokens = max(self.cached_tokens, event.cached_tokens)
         if event.stamps:  # they are all that were measured so far
             self.phases = _by_phase(event.stamps)
-        pieces: list[Piece] = []
-        for one in event.by_token():
-            piece = self._transcript.feed(one)
-            pieces.append(piece)
-            if piece.ending is not None:  # a stop string: the tokens behind it count for nothing
-                self.ending = piece.ending
-                break
+        pieces = self._transcript.feed_by_token(event)
+        self.ending = pieces[-1].ending
         return pieces
 
     def tokens_per_s(self) -> float:

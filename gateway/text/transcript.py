@@ -78,13 +78,28 @@ class Transcript:
 
     def feed(self, event: TokenEvent) -> Piece:
         """What the event adds. After a piece with an ending nothing more may be fed."""
-        passed = "".join([self._hear(event, place) for place in range(len(event.tokens))])
-        ended = event.finish is not None or self._stop.matched
+        return self._add(event, range(len(event.tokens)), event.finish)
+
+    def feed_by_token(self, event: TokenEvent) -> list[Piece]:
+        """The same, with a piece for each token, up to one with an ending."""
+        last = len(event.tokens) - 1
+        if last < 1:
+            return [self.feed(event)]
+        pieces: list[Piece] = []
+        for place in range(last + 1):
+            pieces.append(self._add(event, (place,), event.finish if place == last else None))
+            if pieces[-1].ending is not None:
+                break  # a stop string: the tokens behind it count for nothing
+        return pieces
+
+    def _add(self, event: TokenEvent, places: Sequence[int], finish: FinishReason | None) -> Piece:
+        passed = "".join([self._hear(event, place) for place in places])
+        ended = finish is not None or self._stop.matched
         if ended and not self._stop.matched:
             passed += self._stop.feed(self._detokenizer.finish()) + self._stop.finish()
         self._released += len(passed)
         shown, calls = self._tools.feed(passed) if self._tools else (passed, ())
-        ending = self._ending(event)
+        ending = self._ending(finish)
         if ending is not None and self._tools is not None:
             shown += self._tools.finish()
         return Piece(shown, calls, self._spoken(ending), ending)
@@ -101,15 +116,15 @@ class Transcript:
         self._heard += len(text)
         return self._stop.feed(text)
 
-    def _ending(self, event: TokenEvent) -> Ending | None:
+    def _ending(self, finish: FinishReason | None) -> Ending | None:
         if self._tools is not None and self._tools.full:
             return Ending.TOOL_CALLS
-        stopped = self._stop.matched or event.finish is FinishReason.STOP
+        stopped = self._stop.matched or finish is FinishReason.STOP
         if stopped and self._tools is not None and self._tools.found:
             return Ending.TOOL_CALLS
         if stopped:
             return Ending.STOP
-        return Ending.LENGTH if event.finish is FinishReason.LENGTH else None
+        return Ending.LENGTH if finish is FinishReason.LENGTH else None
 
     def _spoken(self, ending: Ending | None) -> tuple[SpokenToken, ...]:
         """Tokens whose text is out. A token that is partly a stop string goes with its first part."""

@@ -27,6 +27,11 @@ class Link(Protocol):
         what had arrived before. One reader at a time."""
         ...
 
+    async def delivered(self) -> None:
+        """Returns when all that was sent before has arrived, or the link has ended. `close` sends
+        nothing twice: what is lost on the way after it is lost."""
+        ...
+
     async def close(self) -> None:
         """Ends the link; what was sent before still arrives if the peer is alive and prompt.
         Doing it twice is harmless."""

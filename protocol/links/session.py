@@ -65,6 +65,16 @@ class LinkSession:
         return self._why
 
     @property
+    def sent(self) -> int:
+        """Number of the last frame that was queued."""
+        return self._confirmed + len(self._unconfirmed)
+
+    @property
+    def confirmed(self) -> int:
+        """Number of the last frame of which the peer says that it has arrived."""
+        return self._confirmed
+
+    @property
     def must_speak(self) -> bool:
         """Whether take_outgoing has something that should not wait."""
         return self._owes_word or self._cursor < len(self._unconfirmed)

@@ -87,6 +87,12 @@ class SessionLink:
             await self._arrived.wait()
         return self._inbox.popleft()
 
+    async def delivered(self) -> None:
+        """Looks once a tick: the peer confirms no more often where it has nothing to say."""
+        last = self._session.sent
+        while self._session.confirmed < last and not self._session.why_closed:
+            await self._clock.sleep(self._limits.report_every_s)
+
     async def close(self) -> None:
         """Sends what is queued, as far as the peer takes it at once, and ends the link."""
         self._inbox.clear()

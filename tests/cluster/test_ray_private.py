@@ -10,8 +10,16 @@ import sys
 from pathlib import Path
 
 import pytest
+import uvicorn
+from starlette.types import Message, Receive, Scope, Send
 
-from cluster.ray_private import UnsupportedRay, require_verified_ray, serve_environment, with_version
+from cluster.ray_private import (
+    UnsupportedRay,
+    let_door_name_requests,
+    require_verified_ray,
+    serve_environment,
+    with_version,
+)
 from cluster.spec import GatewaySpec
 
 PRINT_CONSTANTS = """
@@ -68,6 +76,7 @@ def test_patched_names_exist() -> None:
     assert ray_constants.ENABLE_RAY_CLUSTER is True
     assert "ray_constants.ENABLE_RAY_CLUSTER" in inspect.getsource(services.get_node_ip_address)
     assert "    set_socket_reuse_port(sock)" in inspect.getsource(http_util.start_asgi_http_server)
+    assert "[Middleware(RequestIdMiddleware)]" in inspect.getsource(http_util._apply_middlewares)
     assert "await start_asgi_http_server(" in inspect.getsource(replica)
     assert 'add_port_to_grpc_server(self._server, "[::]:0")' in inspect.getsource(replica)
 
@@ -91,3 +100,33 @@ def test_other_ray_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray, "__version__", "2.61.0")
     with pytest.raises(UnsupportedRay, match=r"2\.61\.0 is installed"):
         require_verified_ray()
+
+
+class Ingress:
+    """Serve's application is a bound method."""
+
+    async def serve(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        """An answer without a name."""
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+
+async def test_no_answer_is_named_by_serve(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is left of Serve's middlewares adds no header, and uvicorn takes it for ASGI 3."""
+    from ray.serve._private import http_util
+
+    monkeypatch.setattr(http_util, "RequestIdMiddleware", http_util.RequestIdMiddleware)
+    let_door_name_requests()
+    app = http_util._apply_middlewares(Ingress().serve, [])
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def receive() -> Message:
+        return {"type": "http.request"}
+
+    await app({"type": "http", "headers": []}, receive, send)
+    assert sent == [{"type": "http.response.start", "status": 200, "headers": []}]
+    config = uvicorn.Config(lambda: app, factory=True)
+    config.load()
+    assert config.interface == "asgi3"

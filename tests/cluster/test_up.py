@@ -118,6 +118,7 @@ def test_printed_curl_works(baton: BatonProcess) -> None:
     name, value = words[words.index("-H") + 1].split(": ")
     answer = httpx.post(words[1], content=words[words.index("-d") + 1], headers={name: value}, timeout=60.0)
     assert answer.status_code == 200, answer.text
+    assert len(answer.headers.get_list("x-request-id")) == 1
     assert answer.json()["choices"][0]["message"]["role"] == "assistant"
 
 

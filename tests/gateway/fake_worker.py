@@ -85,6 +85,9 @@ class FakeLink:
             raise LinkClosed("the worker died")
         return frame
 
+    async def delivered(self) -> None:
+        """Everything is, at once."""
+
     async def close(self) -> None:
         """By either side; the worker forgets everything."""
         if not self.closed:

@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 
-from gateway.bell import Bell
 from gateway.fleet import Fleet
 from gateway.generator import TokenEvent
+from gateway.gong import Gong
 from gateway.service import Gateway
 from gateway.worker_link import WorkerLink
 from protocol.clock import LoopClock
@@ -120,7 +120,7 @@ class Scene:
 
 def link_to(worker: FakeWorker, limits: Limits = LIMITS) -> WorkerLink:
     """A gateway's end of a link to one worker, without a fleet."""
-    return WorkerLink(worker.record, worker.dialled(), limits, Outlook(SMALL_INDEX), Bell(LoopClock()))
+    return WorkerLink(worker.record, worker.dialled(), limits, Outlook(SMALL_INDEX), Gong(LoopClock()))
 
 
 @asynccontextmanager

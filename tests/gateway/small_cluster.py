@@ -21,7 +21,7 @@ from tests.simulation.client import Outcome
 from tests.simulation.life import Surroundings
 from tests.simulation.node import Node
 from tests.simulation.place import GatewayPlace
-from tests.simulation.poison import VOCABULARY
+from tests.simulation.poison import POISON
 from tests.simulation.profile import Profile
 
 PROFILE = Profile(blocks=160)
@@ -94,9 +94,9 @@ def ask(
 
 
 def prompts(count: int, length: int = 30) -> list[tuple[int, ...]]:
-    """Prompts that share nothing."""
+    """Prompts that share nothing, none of them deadly."""
     dice = random.Random(3)
-    return [tuple(dice.randrange(VOCABULARY) for _ in range(length)) for _ in range(count)]
+    return [tuple(dice.randrange(POISON) for _ in range(length)) for _ in range(count)]
 
 
 @asynccontextmanager

@@ -60,6 +60,18 @@ def test_kv_that_nobody_needs_is_no_loss(sooner_s: float) -> None:
     play(act, lambda: Site(max_tokens=1))
 
 
+def test_a_decode_worker_that_let_go_may_leave() -> None:
+    """It heard that the first token will be the last, and ends before that token has come."""
+
+    async def act(site: Site) -> None:
+        await site.run.place()
+        site.decode.link.say(Failed(KEY, TransferNeedless.code, "no use"))
+        await site.decode.die()
+        assert await site.rest() == [token_at(0)]
+
+    play(act, lambda: Site(max_tokens=1))
+
+
 @pytest.mark.parametrize("left_s", [0.0, 0.5 * ANSWER_S, 1.5 * ANSWER_S, 2.5 * ANSWER_S, 4.5 * ANSWER_S])
 def test_the_deadline_of_the_request_ends_every_stage(left_s: float) -> None:
     """DeadlineExceeded, on time, whichever answer was waited for; it is nobody's fault."""

@@ -28,8 +28,8 @@ def test_accepted_tokens_are_the_state() -> None:
 def test_a_lost_attempt_counts_as_waiting() -> None:
     """Each second until the first token is stamped once, though the first attempt came to nothing."""
     journey = Journey(request(), (0.0, 0), 10.0)
-    journey.placed(0.0, 11.0, 11.5)
-    journey.placed(0.25, 14.0, 14.5)
+    journey.phases.placed(0.0, 11.0, 11.5)
+    journey.phases.placed(0.25, 14.0, 14.5)
     event = journey.accept(delta(0, Stamp(Phase.PREFILL, 0.25)), 15.0)
     assert {stamp.phase: stamp.seconds for stamp in event.stamps} == {
         Phase.QUEUE: 3.75,
@@ -43,9 +43,9 @@ def test_a_lost_attempt_counts_as_waiting() -> None:
 def test_waiting_in_the_middle_counts_from_the_last_token() -> None:
     """Time in which tokens flowed is no waiting."""
     journey = Journey(request(), (0.0, 0), 10.0)
-    journey.placed(0.0, 10.0, 10.0)
+    journey.phases.placed(0.0, 10.0, 10.0)
     journey.accept(delta(0), 20.0)
-    journey.placed(0.0, 23.0, 23.5)
+    journey.phases.placed(0.0, 23.0, 23.5)
     event = journey.accept(delta(1, Stamp(Phase.PREFILL, 0.5)), 24.0)
     seconds = {stamp.phase: stamp.seconds for stamp in event.stamps}
     assert (seconds[Phase.QUEUE], seconds[Phase.FIRST]) == (3.0, 10.0)

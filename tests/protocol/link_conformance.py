@@ -102,6 +102,29 @@ async def a_close_is_seen_by_the_peer(world: LinkWorld) -> None:
                     await ends[1 - closing].receive()
 
 
+async def what_was_delivered_survives_a_close(world: LinkWorld) -> None:
+    """After `delivered`, frames are there however soon the link ends."""
+    async with connected(world) as (near, far):
+        sent = [token(number) for number in range(100)]
+        for frame in sent:
+            far.send(frame)
+            await world.clock.sleep(0.001)
+        async with world.clock.deadline(ENOUGH_S):
+            await far.delivered()
+        await far.close()
+        assert await drain(near) == sent
+
+
+async def a_peer_that_confirms_nothing_holds_nobody_up(world: LinkWorld) -> None:
+    """`delivered` returns when silence has ended the link, and of an ended link at once."""
+    async with connected(world) as (near, _far):
+        world.cut()
+        near.send(token(1))
+        for allowed_s in (LIMITS.silence_s + 2.0, LIMITS.report_every_s):
+            async with world.clock.deadline(allowed_s):
+                await near.delivered()
+
+
 async def a_closed_link_refuses(world: LinkWorld) -> None:
     """After close, send and receive raise LinkClosed at both ends; closing twice is harmless."""
     async with connected(world) as (near, far):
@@ -251,6 +274,8 @@ LINK_PROMISES: list[LinkPromise] = [
     sending_never_waits,
     an_idle_link_stays_open,
     a_close_is_seen_by_the_peer,
+    what_was_delivered_survives_a_close,
+    a_peer_that_confirms_nothing_holds_nobody_up,
     a_closed_link_refuses,
     closing_wakes_a_waiting_reader,
     a_returning_handler_closes_the_link,

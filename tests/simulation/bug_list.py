@@ -73,6 +73,10 @@ RUMOURS = Profile(requests=40, over_s=3.0, rumours=0.8)
 """Most requests pull the start of their prompt from somebody, and nothing else."""
 
 
+LEAVERS = Profile(prefills=1, retire_every_s=1.0, loss=0.05, lookahead=1)
+"""A worker is drained every second on a network that loses packets, and nothing else."""
+
+
 @dataclass(frozen=True, slots=True)
 class PlantedBug:
     """One bug, where it shows, and the bad luck that it needs: without the bug that does no harm."""
@@ -115,6 +119,7 @@ BUGS = (
     PlantedBug(bugs.cancel_not_sent, FICKLE),
     PlantedBug(bugs.lease_without_end, LOST_READERS),
     PlantedBug(bugs.duplicate_counted_twice, DOUBLED),
+    PlantedBug(bugs.last_words_unheard, LEAVERS),
     PlantedBug(bugs.resume_off_by_one, DYING_WORKERS),
     PlantedBug(bugs.seed_not_carried, DYING_WORKERS),
 )

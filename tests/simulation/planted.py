@@ -24,6 +24,7 @@ from protocol.links.session import Envelope, LinkSession
 from protocol.messages import Prefill, Prefix, Release, Reserve
 from protocol.request import Assignment, Request
 from tests.simulation.node import Node
+from worker.switchboard import Switchboard
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 
@@ -171,6 +172,15 @@ def duplicate_counted_twice(patch: pytest.MonkeyPatch) -> None:
         return envelope.frames
 
     patch.setattr(LinkSession, "_accept", accept)
+
+
+def last_words_unheard(patch: pytest.MonkeyPatch) -> None:
+    """A worker that was drained ends without a look whether its last words have arrived."""
+
+    async def at_once(self: Switchboard) -> None:
+        return
+
+    patch.setattr(Switchboard, "all_delivered", at_once)
 
 
 def resume_off_by_one(patch: pytest.MonkeyPatch) -> None:

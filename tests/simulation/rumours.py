@@ -58,6 +58,10 @@ class RumouringLink:
         """The link's own."""
         return await self._link.receive()
 
+    async def delivered(self) -> None:
+        """The link's own."""
+        await self._link.delivered()
+
     async def close(self) -> None:
         """The link's own."""
         await self._link.close()

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.simulation.bug_list import BUGS, LAPSED_LEASES, PlantedBug
+from tests.simulation.bug_list import BUGS, LAPSED_LEASES, LEAVERS, PlantedBug
 from tests.simulation.frozen_profiles import kill_only, mixed
 from tests.simulation.planted import planted, silent_lapse
 from tests.simulation.profile import CALM, Profile, swarm
@@ -47,6 +47,12 @@ def test_the_frozen_profiles_end_well(seed: int) -> None:
     """The profiles of the published figures, some seeds of each."""
     assert run_seed(seed, mixed(seed)).complaints == ()
     assert run_seed(seed, kill_only(seed)).complaints == ()
+
+
+@pytest.mark.parametrize("seed", [4, 7, 14, 15, 71, 149])
+def test_a_planned_end_is_free(seed: int) -> None:
+    """Workers are drained again and again while packets are lost: no request is planned again."""
+    assert run_seed(seed, LEAVERS).complaints == ()
 
 
 def test_poison_harms_no_pool_and_no_token() -> None:

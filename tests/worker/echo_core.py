@@ -13,6 +13,8 @@ from protocol.limits import Limits
 from protocol.mail import (
     Begun,
     Dial,
+    Drain,
+    Drained,
     EngineFacts,
     EngineInbox,
     EngineOutbox,
@@ -58,6 +60,8 @@ class EchoCore:
         self._last_dialled = 0
         self.predicted_s: float | None = None
         """Said of every step before it starts; None leaves it unsaid."""
+        self.drains = False
+        """Whether it says that nothing is left when it is asked to drain."""
         self.mail: list[EngineInbox] = []
         self.checks = 0
         self.closed = 0
@@ -73,6 +77,8 @@ class EchoCore:
         for mail in batch:
             if isinstance(mail, PeerLost):
                 self._frames = [held for held in self._frames if held.peer != mail.peer]
+            elif isinstance(mail, Drain) and self.drains:
+                self._outbox.append(Drained())
             elif isinstance(mail, Inbound) and mail.frame == PING:
                 self._outbox.append(Outbound(mail.peer, PING))
             elif isinstance(mail, Inbound) and mail.peer > 0 and not isinstance(mail.frame, Hello):

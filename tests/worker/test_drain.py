@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 
 import pytest
 
@@ -10,6 +11,8 @@ from engine.owner import Owner
 from protocol.clock import LoopClock
 from protocol.errors import LinkClosed, WorkerLeaving
 from protocol.ids import AttemptKey, RequestId, TransferId
+from protocol.links.faults import FaultyNetwork
+from protocol.links.memory import MemoryNetwork
 from protocol.mail import Drain, Drained, Inbound, Outbound
 from protocol.messages import Cancel, Compute, Frame, Leaving, Prefill, Refused, Reserve, WorkerAddress
 from tests.engine.modelled import admitted, assignment
@@ -96,6 +99,36 @@ def test_a_drain_is_bounded_and_hands_over() -> None:
         await worker.server.drain(2.0)
         await worker.server.stop(1.0)
         await worker.server.drain(2.0)
+
+    play(scene)
+
+
+def test_last_words_arrive_over_a_network_that_loses_some() -> None:
+    """What a worker said before it was drained is repeated until its gateway has it; then it stops."""
+
+    async def scene(site: Site) -> None:
+        for seed in range(20):
+            site.network = MemoryNetwork(site.clock, FaultyNetwork(random.Random(seed), loss=0.3))
+            worker = await site.worker()
+            worker.core.drains = True
+            link = await site.gateway(worker)
+            await worker.server.drain(30.0)
+            await worker.server.stop(1.0)
+            assert await frames_from(link, 1) == [Leaving()]
+
+    play(scene)
+
+
+def test_a_gateway_that_comes_late_hears_it_too() -> None:
+    """Whoever dialled before the worker had left the directory, and is linked only now."""
+
+    async def scene(site: Site) -> None:
+        worker = await site.worker()
+        draining = asyncio.create_task(worker.server.drain(2.0))
+        await site.clock.sleep(0.1)
+        assert await frames_from(await site.gateway(worker), 1) == [Leaving()]
+        await worker.server.stop(1.0)
+        await draining
 
     play(scene)
 

@@ -137,16 +137,17 @@ def test_logprobs_do_not_tell_a_stop_string_early() -> None:
 def test_an_event_says_the_same_token_by_token(
     text: str, sizes: list[int], ended: bool, logprobs: bool
 ) -> None:
-    """Split into its tokens, an event adds the same text, records and ending."""
+    """Fed token by token, an event adds the same text, records and ending."""
     finish = FinishReason.STOP if ended else FinishReason.LENGTH
     tokens = tiny_text().tokenizer.encode(text, add_special_tokens=False) + (END if ended else ())
     told = []
     for split in (False, True):
         transcript = Transcript(tiny_text().tokenizer.detokenizer(()), (), END, None)
         made = events(tokens, sizes, finish, logprobs)
-        parts = [part for event in made for part in (event.by_token() if split else (event,))]
-        assert split is False or all(len(part.tokens) < 2 for part in parts)
-        pieces = [transcript.feed(part) for part in parts]
+        pieces: list[Piece] = []
+        for event in made:
+            pieces += transcript.feed_by_token(event) if split else [transcript.feed(event)]
+        assert not split or len(pieces) >= len(tokens)
         said = "".join(piece.text for piece in pieces)
         spoken = [token for piece in pieces for token in piece.tokens]
         told.append((said, spoken, pieces[-1].ending, transcript.completion_tokens))

@@ -1,10 +1,10 @@
-"""The bell that tells who waits for a place that there may be one."""
+"""The gong that tells who waits for a place that there may be one."""
 
 from __future__ import annotations
 
 import asyncio
 
-from gateway.bell import Bell
+from gateway.gong import Gong
 from protocol.clock import LoopClock
 from protocol.virtual_loop import run_virtual
 
@@ -14,10 +14,10 @@ def test_a_ring_wakes_everybody_at_once() -> None:
 
     async def run() -> None:
         clock = LoopClock()
-        bell = Bell(clock)
-        waiting = [asyncio.create_task(bell.heard(bell.rings, 10.0)) for _ in range(3)]
+        gong = Gong(clock)
+        waiting = [asyncio.create_task(gong.heard(gong.rings, 10.0)) for _ in range(3)]
         await clock.sleep(1.0)
-        bell.ring()
+        gong.ring()
         await asyncio.gather(*waiting)
         assert clock.now() == 1.0
 
@@ -29,10 +29,10 @@ def test_a_ring_while_nobody_listened_is_not_missed() -> None:
 
     async def run() -> None:
         clock = LoopClock()
-        bell = Bell(clock)
-        seen = bell.rings
-        bell.ring()
-        await bell.heard(seen, 10.0)
+        gong = Gong(clock)
+        seen = gong.rings
+        gong.ring()
+        await gong.heard(seen, 10.0)
         assert clock.now() == 0.0
 
     run_virtual(run())
@@ -43,14 +43,14 @@ def test_without_a_ring_the_wait_is_bounded() -> None:
 
     async def run() -> None:
         clock = LoopClock()
-        bell = Bell(clock)
-        await bell.heard(bell.rings, 2.0)
+        gong = Gong(clock)
+        await gong.heard(gong.rings, 2.0)
         assert clock.now() == 2.0
-        left = asyncio.create_task(bell.heard(bell.rings, 10.0))
+        left = asyncio.create_task(gong.heard(gong.rings, 10.0))
         await clock.sleep(0.0)
         left.cancel()
         await asyncio.gather(left, return_exceptions=True)
-        bell.ring()
-        assert bell.rings == 1
+        gong.ring()
+        assert gong.rings == 1
 
     run_virtual(run())

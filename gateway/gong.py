@@ -8,7 +8,7 @@ from protocol.clock import Clock
 from protocol.errors import DeadlineExceeded
 
 
-class Bell:
+class Gong:
     """Rings are counted, so one that comes while somebody is busy is not missed."""
 
     def __init__(self, clock: Clock) -> None:
