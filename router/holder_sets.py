@@ -54,6 +54,11 @@ class HolderSets:
     def changed(self, numbers: Values, slot: int, tier: Tier | None) -> Values:
         """What each block's set becomes when `slot` holds the block in `tier`, None for not at all. The
         counts follow; where there is no room for a new set, the block's set stays."""
+        if not len(numbers):
+            return numbers
+        if (numbers == numbers[0]).all():  # the rule: blocks of one prefix are held alike
+            alike = self._moved(int(numbers[0]), slot, tier, len(numbers))
+            return np.full(len(numbers), alike, np.uint32)
         distinct, place, counts = np.unique(numbers, return_inverse=True, return_counts=True)
         moved = [
             self._moved(old, slot, tier, count)
@@ -67,7 +72,10 @@ class HolderSets:
 
     def release(self, numbers: Values) -> None:
         """One block less for each of these."""
-        distinct, counts = np.unique(numbers, return_counts=True)
+        somebody = numbers[numbers != NOBODY]
+        if not len(somebody):
+            return
+        distinct, counts = np.unique(somebody, return_counts=True)
         for number, count in zip(distinct.tolist(), counts.tolist(), strict=True):
             self._count(number, -count)
 

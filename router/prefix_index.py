@@ -68,10 +68,11 @@ class PrefixIndex:
             return
         if self._sets.voids:
             self._sets.release(self._table.sweep(self._sets.void))
-        keys = np.unique(keys)
+        keys = _distinct(keys)
         which, cells = self._table.find(keys)
-        self._table.write(cells, self._sets.changed(self._table.values(cells), slot, tier))
-        self._table.touch(cells)
+        if len(cells):
+            self._table.write(cells, self._sets.changed(self._table.values(cells), slot, tier))
+            self._table.touch(cells)
         missing = np.ones(len(keys), np.bool_)
         missing[which] = False
         self._add(keys[missing], slot, tier)
@@ -81,7 +82,7 @@ class PrefixIndex:
         slot = self._slots.get(worker)
         if slot is None or not len(keys):
             return
-        _, cells = self._table.find(np.unique(keys))
+        _, cells = self._table.find(_distinct(keys))
         self._table.write(cells, self._sets.changed(self._table.values(cells), slot, None))
 
     def lookup(self, chain: Keys) -> PrefixHits:
@@ -105,3 +106,8 @@ class PrefixIndex:
         alone = self._sets.alone(slot, tier, len(keys))
         if alone != NOBODY:
             self._sets.release(self._table.insert(keys, alone, self._sets.void))
+
+
+def _distinct(keys: Keys) -> Keys:
+    """While tokens are generated, blocks come one by one."""
+    return np.unique(keys) if len(keys) > 1 else keys
