@@ -4,6 +4,8 @@ from __future__ import annotations
 
 WEIGHT = 0.1
 """Of a new measurement in the running averages."""
+FORGET = 0.01
+"""Share by which the other way is believed less: what looked slow once, while cold, is tried again."""
 
 
 class Ways:
@@ -17,6 +19,7 @@ class Ways:
         """One request; `remote`: a prefill worker computed its prompt."""
         known = self._seconds[remote] or seconds
         self._seconds[remote] = known + WEIGHT * (seconds - known)
+        self._seconds[not remote] *= 1.0 - FORGET
 
     def seconds(self, *, remote: bool) -> float:
         """Of a request like that."""

@@ -189,4 +189,4 @@ def test_ways_that_were_measured_count() -> None:
         scene.router.measured(plans[True], 0.01)
     assert scene.best(ask()) == ("d0", None)
     plan = scene.router.plans(ask(), NOBODY)[0]
-    assert plan.first_token_s == pytest.approx(plans[True].first_token_s + 0.01)
+    assert plan.first_token_s == pytest.approx(plans[True].first_token_s + 0.01, abs=0.001)
