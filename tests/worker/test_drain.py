@@ -112,6 +112,7 @@ def test_last_words_arrive_over_a_network_that_loses_some() -> None:
             worker = await site.worker()
             worker.core.drains = True
             link = await site.gateway(worker)
+            await site.clock.sleep(2.0)
             await worker.server.drain(30.0)
             await worker.server.stop(1.0)
             assert await frames_from(link, 1) == [Leaving()]
