@@ -14,6 +14,7 @@ KINDS = (
     ("ServeReplica:baton:", "worker I/O"),
     ("cluster.engine_entry", "engine"),
     ("VLLM::EngineCore", "engine"),
+    ("VLLM::Worker", "engine"),
     ("benchmarks.plain_server", "gateway and worker I/O"),
     ("vllm", "API server"),
     ("dynamo.frontend", "frontend"),

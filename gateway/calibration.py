@@ -10,12 +10,18 @@ from protocol.stamp import Phase
 UNTIL_FIRST = (Phase.RESERVE, Phase.PREFIX_PULL, Phase.PREFILL_QUEUE, Phase.PREFILL, Phase.FIRST)
 
 
+def ways_of(record: Record) -> float | None:
+    """Seconds up to the first token that belong to no worker; None if the request does not tell."""
+    if not _tells(record):
+        return None
+    return record.phases.get(Phase.RESERVE, 0.0) + record.phases.get(Phase.FIRST, 0.0)
+
+
 def predictions(record: Record) -> Iterator[tuple[Phase, float, float]]:
-    """(phase, predicted, measured) in seconds, of a request that needed one attempt and finished: others do
-    not tell which part of a phase was whose. FIRST stands for all from the plan to the first token, DECODE
-    for all after the transfer."""
+    """(phase, predicted, measured) in seconds; nothing of a request that does not tell. FIRST stands for all
+    from the plan to the first token, DECODE for all after the transfer."""
     note = record.placed
-    if record.state != "finished" or record.attempts != 1 or note is None:
+    if note is None or not _tells(record):
         return
     forecast, measured = note.forecast, record.phases
     if note.plan.source is not None:
@@ -29,3 +35,8 @@ def predictions(record: Record) -> Iterator[tuple[Phase, float, float]]:
         yield Phase.TRANSFER, forecast.transfer_s, measured.get(Phase.TRANSFER, 0.0)
     decode_s = measured.get(Phase.DECODE_QUEUE, 0.0) + measured.get(Phase.DECODE, 0.0)
     yield Phase.DECODE, forecast.token_s * (record.generated_tokens - 1), decode_s
+
+
+def _tells(record: Record) -> bool:
+    """Whether it needed one attempt and finished: of others nobody knows which part of a phase was whose."""
+    return record.state == "finished" and record.attempts == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, aclosing
 
+from gateway.calibration import ways_of
 from gateway.fair_order import FairOrder
 from gateway.fleet import Fleet
 from gateway.generator import TokenEvent
@@ -85,7 +86,11 @@ class Gateway:
             self._router.answered(len(journey.sent))
         else:
             journey.phases.ended(now)
-        self._on_end(self.logbook.end(journey, error, now))
+        record = self.logbook.end(journey, error, now)
+        ways_s = ways_of(record)
+        if record.placed is not None and ways_s is not None:
+            self._router.measured(record.placed.plan, ways_s)
+        self._on_end(record)
 
     async def _answer(self, journey: Journey) -> AsyncGenerator[TokenEvent, None]:
         """One attempt after another. Suspects take turns: each is computed alone up to a token."""

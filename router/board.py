@@ -14,6 +14,7 @@ from router.columns import Columns, blank_columns
 from router.desk import PROVEN, Desk
 from router.pull_rates import PullRates
 from router.step_model import StepModel
+from router.ways import Ways
 
 PLACES = 16
 """At first; doubled when they are taken."""
@@ -32,6 +33,7 @@ class Board:
         self.columns: Columns = blank_columns(PLACES)
         self.steps = StepModel(PLACES)
         self.pulls = PullRates(PLACES)
+        self.ways = Ways()
         self.expected_output = OUTPUT_PRIOR
         """Tokens that requests generate, on average."""
         self.blocks: tuple[str, int] | None = None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from protocol.ids import WorkerIdentity
@@ -39,6 +41,10 @@ class JointRouter:
     def answered(self, tokens: int) -> None:
         """A request has ended after so many tokens."""
         self._board.learn_output(tokens)
+
+    def measured(self, plan: RoutePlan, ways_s: float) -> None:
+        """What a request on that plan took up to its first token beyond what its workers account for."""
+        self._board.ways.observe(ways_s, remote=plan.prefill is not None)
 
     def plans(self, ask: Ask, avoid: Avoid) -> tuple[RoutePlan, ...]:
         """Plans, cheapest first; none if there is no place now, or if the best worker has more than a full
@@ -96,7 +102,13 @@ class JointRouter:
         view, matched = self._view(ask, able), self._matched(ask, avoid)
         slack_s = min(ask.left_s, self._slo.first_token_s - ask.waited_s)
         joint = JointAsk(ask.tokens, matched, ask.block_tokens, ask.seed, slack_s, self._slo.itl_s)
-        return [self._route(ask, matched, one, pull=pull) for one in joint_plans(joint, view)]
+        found = [self._with_ways(one) for one in joint_plans(joint, view)]
+        found.sort(key=lambda one: (one.first_token_s > slack_s, one.cost_s))
+        return [self._route(ask, matched, one, pull=pull) for one in found]
+
+    def _with_ways(self, found: Placement) -> Placement:
+        way_s = self._board.ways.seconds(remote=found.prefill is not None)
+        return replace(found, first_token_s=found.first_token_s + way_s, cost_s=found.cost_s + way_s)
 
     def _view(self, ask: Ask, able: Candidates) -> ClusterView:
         board = self._board

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.stream_client import AnswerFailed, Endpoint, EventCount, stream, stream_all
+from benchmarks.stream_client import AnswerFailed, Endpoint, EventCount, stream, stream_all, stream_until
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
 TOKENS = [b'data: {"choices":[{"text":" w%d"}]}\n\n' % number for number in range(3)]
@@ -79,3 +79,29 @@ async def test_a_failed_answer_is_never_measured(parts: tuple[bytes, ...]) -> No
     async with answering(*parts) as endpoint:
         with pytest.raises(AnswerFailed):
             await stream(endpoint, [1, 2], 3)
+
+
+@asynccontextmanager
+async def pausing(*parts: bytes) -> AsyncIterator[Endpoint]:
+    """A server that sends these bytes and then nothing more, until the client is gone."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"".join(parts))
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server:
+        yield Endpoint(server.sockets[0].getsockname()[1], "m", deadline_s=10.0)
+
+
+async def test_what_came_in_time_counts() -> None:
+    """An answer that is cut keeps the tokens that had come; one that had not begun waits until the cut."""
+    until_s = asyncio.get_running_loop().time() + 0.2
+    async with pausing(HEAD, *TOKENS) as endpoint:
+        answer = await stream_until(endpoint, [1, 2], 9, until_s)
+    assert answer.tokens == len(answer.arrived_s) == 3
+    async with pausing(HEAD) as endpoint:
+        nothing = await stream_until(endpoint, [1, 2], 9, asyncio.get_running_loop().time() + 0.2)
+    assert nothing.tokens == 0 and nothing.ttft_s > 0.15

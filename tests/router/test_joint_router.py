@@ -176,3 +176,17 @@ def test_a_promise_that_a_batch_would_break_sends_the_prompt_away() -> None:
         scene.desks["d0"].hear(load(running=20), NOTHING)
         scene.desks["p0"].hear(load(queued=STEP_TOKENS), NOTHING)
         assert scene.best(ask(400)) == expected
+
+
+def test_ways_that_were_measured_count() -> None:
+    """A prompt that a prefill worker computes takes one question more; how long that is, is learnt."""
+    scene = RouterScene("p0", "d0")
+    scene.desks["d0"].hear(load(running=3), NOTHING)
+    plans = {plan.prefill is None: plan for plan in scene.router.plans(ask(), NOBODY)}
+    assert scene.best(ask()) == ("d0", "p0")
+    for _ in range(20):
+        scene.router.measured(plans[False], 5.0)
+        scene.router.measured(plans[True], 0.01)
+    assert scene.best(ask()) == ("d0", None)
+    plan = scene.router.plans(ask(), NOBODY)[0]
+    assert plan.first_token_s == pytest.approx(plans[True].first_token_s + 0.01, abs=0.001)
