@@ -6,6 +6,7 @@ import asyncio
 import logging
 
 from gateway.gong import Gong
+from gateway.quarantine import Quarantine
 from gateway.worker_link import WorkerLink
 from protocol.clock import Clock
 from protocol.directory import Directory
@@ -15,7 +16,7 @@ from protocol.kv_events import KvDumpWanted
 from protocol.limits import Limits
 from protocol.links.link import Dialer
 from protocol.load_report import LoadReport
-from protocol.messages import WorkerRecord
+from protocol.messages import Frame, WorkerRecord
 from router.outlook import Outlook
 
 LOG = logging.getLogger("baton.gateway")
@@ -30,6 +31,8 @@ class Fleet:
         """`outlook` is kept up to date with whoever is linked."""
         self.gong = Gong(clock)
         """Rings when there may be a place where there was none."""
+        self.quarantine = Quarantine(clock, limits.poison_s, self._tell)
+        """Of this gateway, and as far as its workers have heard of others."""
         self._outlook = outlook
         self._wanting: frozenset[WorkerIdentity] = frozenset()
         self._directory = directory
@@ -102,11 +105,12 @@ class Fleet:
         for identity in wanting:
             link = self._links.get(identity)
             if link is not None and identity in self._wanting:
-                try:
-                    link.send(KvDumpWanted(identity))
-                except LinkClosed:
-                    continue  # its next link begins with a dump
+                _send(link, KvDumpWanted(identity))
         self._wanting = frozenset(wanting)
+
+    def _tell(self, frame: Frame) -> None:
+        for link in self.links():
+            _send(link, frame)
 
     async def _refresh(self) -> None:
         """A directory that does not answer freezes membership, whatever it raises: the last view stays."""
@@ -152,7 +156,7 @@ class Fleet:
         except Exception as failed:
             LOG.info("cannot link to %s: %r", record.worker, failed)
             return False
-        link = WorkerLink(record, opened, self._limits, self._outlook, self.gong)
+        link = WorkerLink(record, opened, self._limits, self._outlook, self.gong, self.quarantine)
         self._links[link.identity] = link
         LOG.info("linked to %s worker %s", record.role, record.worker)
         try:
@@ -171,3 +175,10 @@ class Fleet:
                 await link.disconnect()
         except Exception as failed:
             LOG.info("the link to %s did not end well: %r", link.record.worker, failed)
+
+
+def _send(link: WorkerLink, frame: Frame) -> None:
+    try:
+        link.send(frame)
+    except LinkClosed:
+        return  # its next link begins with all of this

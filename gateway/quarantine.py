@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 
 import msgspec
 
 from protocol.clock import Clock
 from protocol.errors import Quarantined
+from protocol.messages import Poisonous
 from protocol.request import Request
 
 MAX_REMEMBERED = 4096
@@ -15,11 +17,14 @@ MAX_REMEMBERED = 4096
 
 
 class Quarantine:
-    """Knows requests by what an engine computes of them: prompt and sampling, not id and seed."""
+    """Knows requests by what an engine computes of them: prompt and sampling, not id and seed. Gateways
+    tell each other through their workers."""
 
-    def __init__(self, clock: Clock, for_s: float) -> None:
+    def __init__(self, clock: Clock, for_s: float, tell: Callable[[Poisonous], None]) -> None:
+        """`tell` is called with what is found out here."""
         self._clock = clock
         self._for_s = for_s
+        self._tell = tell
         self._until: dict[bytes, float] = {}
 
     def check(self, request: Request) -> None:
@@ -29,9 +34,20 @@ class Quarantine:
 
     def put(self, request: Request) -> None:
         """Refuses its like from now on."""
-        self._until[_digest(request)] = self._clock.now() + self._for_s
+        found = Poisonous(_digest(request), self._for_s)
+        self.hear(found)
+        self._tell(found)
+
+    def hear(self, said: Poisonous) -> None:
+        """What another gateway has found out."""
+        self._until[said.digest] = self._clock.now() + min(said.for_s, self._for_s)
         if len(self._until) > MAX_REMEMBERED:
             del self._until[next(iter(self._until))]
+
+    def known(self) -> tuple[Poisonous, ...]:
+        """All that is refused now."""
+        left = [(digest, until - self._clock.now()) for digest, until in self._until.items()]
+        return tuple(Poisonous(digest, left_s) for digest, left_s in left if left_s > 0)
 
 
 def _digest(request: Request) -> bytes:

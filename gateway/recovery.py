@@ -39,6 +39,7 @@ class Recovery:
             lost = journey.failures + journey.deaths
             spent = f"{lost} attempts failed, the last one so: {error.message}"
             raise RetriesSpent(spent, retry_after_s=RETRY_AFTER_S) from error
+        self._quarantine.check(journey.request)  # another gateway may have found out
         if run.failed_at is not None:
             journey.avoid = journey.avoid | {run.failed_at}
         self._on_replan()

@@ -12,7 +12,6 @@ from gateway.generator import TokenEvent
 from gateway.journey import Journey
 from gateway.logbook import Logbook
 from gateway.placing import Placing
-from gateway.quarantine import Quarantine
 from gateway.record import Record
 from gateway.recovery import Recovery
 from gateway.turnstile import Turnstile
@@ -42,7 +41,7 @@ class Gateway:
         self._router = router
         self._clock = clock
         self._on_end = on_end
-        self._quarantine = Quarantine(clock, limits.poison_s)
+        self._quarantine = fleet.quarantine
         self._recovery = Recovery(self._quarantine, limits, on_replan)
         self._order = FairOrder()
         self._suspects = Turnstile()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from gateway.engine_death import EngineDeath
 from gateway.gong import Gong
 from gateway.inbox import Inbox
+from gateway.quarantine import Quarantine
 from protocol.errors import LinkClosed, WorkerLeaving, WorkerLost
 from protocol.ids import AttemptKey, WorkerIdentity
 from protocol.kv_events import KvEvents
@@ -17,6 +18,7 @@ from protocol.messages import (
     Failed,
     Frame,
     Leaving,
+    Poisonous,
     Refused,
     StepReport,
     TokenDelta,
@@ -34,13 +36,20 @@ class WorkerLink:
     """The gateway's side of one worker."""
 
     def __init__(
-        self, record: WorkerRecord, link: Link, limits: Limits, outlook: Outlook, gong: Gong
+        self,
+        record: WorkerRecord,
+        link: Link,
+        limits: Limits,
+        outlook: Outlook,
+        gong: Gong,
+        quarantine: Quarantine,
     ) -> None:
-        """`outlook` learns what the worker says and is sent; `gong` rings when it may have a place."""
+        """`outlook` and `quarantine` learn what the worker says; `gong` rings when it may have a place."""
         self.record = record
         self.desk: Desk = outlook.join(record)
         self._outlook = outlook
         self._gong = gong
+        self._quarantine = quarantine
         self._link = link
         self._limits = limits
         self._silent_s = 0.0
@@ -107,6 +116,8 @@ class WorkerLink:
         """Sorts frames until the link closes. Every open attempt is told of its end, whatever ended it."""
         why = "the gateway let it go"
         try:
+            for known in self._quarantine.known():
+                self.send(known)
             while True:
                 self._sort(await self._link.receive())
         except LinkClosed as closed:
@@ -133,6 +144,8 @@ class WorkerLink:
             case Leaving():
                 self._leaving = True
                 self.desk.withdraw()
+            case Poisonous():
+                self._quarantine.hear(frame)
             case Died(suspects):
                 self._lose(EngineDeath(self.record.worker, suspects))
             case _:

@@ -163,6 +163,15 @@ class Died(Struct, tag=True):
     """Every attempt, of any gateway, in the steps that were running."""
 
 
+class Poisonous(Struct, tag=True):
+    """Engines died of a request. From a gateway to its workers, from each of them to its other gateways."""
+
+    digest: bytes
+    """What all requests like it have in common, as gateways compute it."""
+    for_s: float
+    """Seconds for which they are to be refused."""
+
+
 class Attach(Struct, tag=True):
     """The reader asks for the KV of `transfer`, from block `first_block` of the prompt on."""
 
@@ -254,6 +263,7 @@ Frame = (
     | KvDumpWanted
     | Leaving
     | Died
+    | Poisonous
     | Attach
     | Fetch
     | Attached

@@ -13,8 +13,9 @@ from protocol.ids import WorkerIdentity
 from protocol.kv_events import KvDumpWanted
 from protocol.limits import Limits
 from protocol.mail import Drain, EngineFacts, EngineInbox, EngineOutbox, Inbound, Outbound, PeerId, PeerLost
-from protocol.messages import Hello, StepReport
+from protocol.messages import Hello, Poisonous, StepReport
 from worker.farewell import Farewell
+from worker.poison_list import PoisonList
 from worker.reporter import Reporter
 from worker.role import Role
 from worker.steps_begun import StepsBegun
@@ -38,6 +39,7 @@ class WorkerCore:
         self._outbox: list[EngineOutbox] = []
         self._begun = StepsBegun(limits.report_every_s)
         self._farewell = Farewell()
+        self._poison = PoisonList()
         self._idle_polls = 0
         self._now = 0.0
         """As last told."""
@@ -71,6 +73,7 @@ class WorkerCore:
         for mail in batch:
             if isinstance(mail, PeerLost):
                 self._reporter.forget(mail.peer)
+                self._poison.forget(mail.peer)
                 for role in self._roles:
                     role.peer_lost(mail.peer, now)
             elif isinstance(mail, Drain):
@@ -136,6 +139,10 @@ class WorkerCore:
         if isinstance(mail.frame, Hello):
             if mail.frame.role == "gateway":
                 self._reporter.welcome(mail.peer)
+                self._outbox += self._poison.welcome(mail.peer, now)
+            return
+        if isinstance(mail.frame, Poisonous):
+            self._outbox += self._poison.hear(mail.frame, mail.peer, now)
             return
         if isinstance(mail.frame, KvDumpWanted):
             self._reporter.wanted(mail.frame, mail.peer)

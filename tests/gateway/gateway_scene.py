@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from gateway.fleet import Fleet
 from gateway.generator import TokenEvent
 from gateway.gong import Gong
+from gateway.quarantine import Quarantine
 from gateway.service import Gateway
 from gateway.worker_link import WorkerLink
 from protocol.clock import LoopClock
@@ -120,7 +121,9 @@ class Scene:
 
 def link_to(worker: FakeWorker, limits: Limits = LIMITS) -> WorkerLink:
     """A gateway's end of a link to one worker, without a fleet."""
-    return WorkerLink(worker.record, worker.dialled(), limits, Outlook(SMALL_INDEX), Gong(LoopClock()))
+    clock = LoopClock()
+    quarantine = Quarantine(clock, limits.poison_s, lambda said: None)
+    return WorkerLink(worker.record, worker.dialled(), limits, Outlook(SMALL_INDEX), Gong(clock), quarantine)
 
 
 @asynccontextmanager

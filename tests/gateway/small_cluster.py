@@ -75,10 +75,15 @@ class SmallCluster:
         return found
 
     async def ask(
-        self, name: str, prompt: tuple[int, ...], max_tokens: int = 40, leave_after: int | None = None
+        self,
+        name: str,
+        prompt: tuple[int, ...],
+        max_tokens: int = 40,
+        leave_after: int | None = None,
+        gateway: int = 0,
     ) -> Outcome:
         """One client."""
-        return await self.places[0].answer(ask(name, prompt, max_tokens), leave_after)
+        return await self.places[gateway].answer(ask(name, prompt, max_tokens), leave_after)
 
     def _count(self) -> None:
         self.replans += 1

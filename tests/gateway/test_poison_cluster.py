@@ -9,6 +9,7 @@ import pytest
 from engine.modelled_runner import ModelledPending, ModelledRunner
 from engine.step import Step
 from protocol.errors import Quarantined
+from protocol.limits import Limits
 from tests.gateway.small_cluster import SmallCluster, play, prompts
 from tests.simulation.client import Outcome
 from tests.simulation.poison import VOCABULARY
@@ -55,3 +56,46 @@ def test_one_poisonous_request_costs_three_engines_and_no_answer_but_its_own(
     play(act, prefills, decodes)
     assert len(poisonable.deaths) == 3
     assert poisonable.deaths[-1] == 1
+
+
+@pytest.mark.parametrize(("prefills", "decodes"), [(0, 1), (1, 1), (2, 2)])
+def test_what_one_gateway_found_out_the_others_know(
+    prefills: int, decodes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The poison that ended three engines through one gateway ends none through another, nor through one
+    that starts later; and the quarantine ends for all of them at the same time."""
+    poisonable = Poisonable(monkeypatch)
+    poison = (1, 2, POISON_TOKEN, 3)
+
+    async def act(cluster: SmallCluster) -> None:
+        first = await cluster.ask("poison", poison)
+        assert (first.error, len(poisonable.deaths)) == (Quarantined.code, 3)
+        await cluster.clock.sleep(5.0)
+        second = await cluster.ask("again", poison, gateway=1)
+        assert (second.error, second.seconds) == (Quarantined.code, 0.0)
+        await cluster.places[1].replace()
+        await cluster.clock.sleep(2.0)
+        assert (await cluster.ask("once more", poison, gateway=1)).error == Quarantined.code
+        assert len(poisonable.deaths) == 3
+        innocent = await cluster.ask("innocent", prompts(1)[0], gateway=1)
+        assert (innocent.error, innocent.complaint()) == ("", "")
+        await cluster.clock.sleep(Limits().poison_s - 5.0)
+        assert (await cluster.ask("later", poison, gateway=1)).error == Quarantined.code
+        assert len(poisonable.deaths) == 6, "ten minutes after the first finding it is tried again"
+
+    play(act, prefills, decodes, gateways=2)
+
+
+def test_a_like_request_that_is_under_way_elsewhere_ends_with_the_first_finding(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Through two gateways at once the same poison ends no more engines than it must."""
+    poisonable = Poisonable(monkeypatch)
+    poison = (1, 2, POISON_TOKEN, 3)
+
+    async def act(cluster: SmallCluster) -> None:
+        both = await asyncio.gather(*(cluster.ask(f"r{n}", poison, gateway=n) for n in range(2)))
+        assert [one.error for one in both] == [Quarantined.code] * 2
+        assert len(poisonable.deaths) <= 4
+
+    play(act, 2, 2, gateways=2)
