@@ -33,14 +33,13 @@ class Candidates:
         """Decode workers compute no prompts."""
         return replace(self, local=np.zeros_like(self.local))
 
-    def room(self, ask: Ask, columns: Columns, output: float) -> Floats:
-        """KV room as the planner is to see it, in tokens: a worker where nothing runs need not leave any for
-        the growth of others, or requests of an unusual size would never find a place."""
+    def room(self, columns: Columns, output: float) -> Floats:
+        """KV room as the planner is to see it, in tokens. It would keep some for the growth of all who run;
+        here workers do so themselves when they admit, and know better."""
         if self.oversized:
             return np.full(len(columns), math.inf)
-        first = (columns.running == 0.0) & (columns.free >= ask.tokens)
-        room: Floats = np.where(first, np.maximum(columns.free, ask.tokens + output), columns.free)
-        return room
+        growth: Floats = (columns.running + 1.0) * 0.5 * output
+        return columns.free + growth
 
 
 def candidates(ask: Ask, columns: Columns, avoid: Flags) -> Candidates:

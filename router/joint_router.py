@@ -122,7 +122,7 @@ class JointRouter:
             step_tokens=columns.step_tokens,
             running=columns.running,
             kv_tokens=columns.kv,
-            free_tokens=able.room(ask, columns, output),
+            free_tokens=able.room(columns, output),
             steps=board.steps,
             pulls=board.pulls,
             expected_output=output,

@@ -88,11 +88,12 @@ def test_who_could_never_hold_it_is_not_asked_unless_nobody_could() -> None:
     assert scene.router.plans(ask(150, 50), NOBODY) == ()
 
 
-def test_an_idle_worker_takes_a_request_of_unusual_size() -> None:
-    """Room for the growth of others is not kept where there are none."""
+def test_room_for_the_prompt_is_enough_to_be_asked() -> None:
+    """What a batch needs to grow is kept by its worker, which refuses by itself."""
     scene = RouterScene("d0")
-    scene.desks["d0"].hear(load(free=10), NOTHING)
-    assert scene.router.plans(ask(150, 500), NOBODY) != ()
+    scene.desks["d0"].hear(load(free=10, running=9), NOTHING)
+    assert scene.router.plans(ask(160, 500), NOBODY) != ()
+    assert scene.router.plans(ask(161, 500), NOBODY) == ()
 
 
 def test_who_refused_is_left_alone_until_something_changes_there() -> None:
