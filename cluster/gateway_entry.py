@@ -64,7 +64,8 @@ async def build_gateway(spec: Spec, directory: Directory) -> GatewayApp:
     own = Hello(WIRE_VERSION, "gateway", f"gateway-{uuid.uuid4().hex[:8]}", uuid.uuid4().hex)
     outlook = Outlook(IndexLimits())
     fleet = Fleet(directory, TcpDialer(own, clock, limits), clock, limits, outlook)
-    router = JointRouter(outlook, promised(spec.slo), limits.max_reserved_wait_s)
+    local = spec.gateway.local_prefill
+    router = JointRouter(outlook, promised(spec.slo), limits.max_reserved_wait_s, local=local)
     executor = ThreadExecutor(clock, TEXT_THREADS, TEXT_QUEUE)
     async with clock.deadline(FIRST_WORKER_S):
         worker = await _first_decoder(directory, clock, limits.peer_deadline_s)

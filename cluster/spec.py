@@ -68,6 +68,8 @@ class GatewaySpec:
     ] = "127.0.0.1"
     port: Annotated[int, Meta(ge=1, le=65534, description="a TCP port", examples=[8000])] = 8000
     replicas: Annotated[int, Meta(ge=1, le=256, description="a number of processes", examples=[1])] = 1
+    local_prefill: Annotated[bool, Meta(description="true or false", examples=[True])] = True
+    """Whether decode workers compute prompts where that is sooner; false: only if no prefill worker can."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,7 @@ ELSEWHERE: dict[tuple[str, str, str], str] = {
     ("cluster/redis_directory.py", "close", "close"): OUR_SIDE,
     ("cluster/serve_app.py", "__init__", "start"): ARGUMENT,
     ("cluster/serve_app.py", "__del__", "stop"): ARGUMENT,
+    ("cluster/serve_app.py", "_leave", "stop"): ARGUMENT,
     ("cluster/serve_app.py", "_end_with_engine", "finished"): "the life of the worker is this wait",
     ("gateway/store/redis_connection.py", "close", "aclose"): OUR_SIDE,
     ("gateway/store/redis_store.py", "close", "close"): OUR_SIDE,

@@ -28,9 +28,12 @@ DECODE_ENGINE = '"role":"decode"'
 
 
 @pytest.fixture(scope="module")
-def baton() -> Iterator[BatonProcess]:
-    """One prefill and one decode worker, ready; the last test of this file stops them."""
-    with baton_up() as started:
+def baton(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BatonProcess]:
+    """One prefill and one decode worker, ready, every prompt on the first; the last test of this file stops
+    them."""
+    spec = tmp_path_factory.mktemp("up") / "spec.yaml"
+    spec.write_text("gateway: {local_prefill: false}", encoding="utf-8")
+    with baton_up(str(spec)) as started:
         started.wait_until(lambda output: READY in output)
         yield started
 
