@@ -47,7 +47,7 @@ soak: SEEDS = 50000
 soak: .venv/.installed
 	$(PY) -m tests.simulation.soak --seeds $(SEEDS) --start $(SEED_START) $(PROCESSES:%=--processes %)
 
-# PROFILE: mixed, kill (one worker at a time) or changes (scaling and a rolling update). STREAMS at least,
+# PROFILE: mixed, kill or term (one worker at a time), or changes (scaling and a rolling update). STREAMS at least,
 # for SECONDS at least, a fault EVERY so many seconds, AT_ONCE talks at a time.
 chaos: PROFILE = mixed
 chaos: STREAMS ?= 300
@@ -55,9 +55,10 @@ chaos: SECONDS ?= 60
 chaos: EVERY ?= 4
 chaos: AT_ONCE ?= 32
 chaos: SEED ?= 1
+chaos: GATEWAYS ?= 1
 chaos: .venv/.installed
 	@bash scripts/ensure_redis.sh
-	$(PY) -m tests.chaos --profile $(PROFILE) --streams $(STREAMS) --seconds $(SECONDS) --every $(EVERY) --at-once $(AT_ONCE) --seed $(SEED)
+	$(PY) -m tests.chaos --profile $(PROFILE) --streams $(STREAMS) --seconds $(SECONDS) --every $(EVERY) --at-once $(AT_ONCE) --seed $(SEED) --gateways $(GATEWAYS)
 
 # `make -k check` goes on after the first failure.
 check: lint types imports shape

@@ -48,12 +48,13 @@ class MailPipe:
         if len(self._backlog) > self._max_backlog:
             raise WorkerLost(f"the I/O process left {len(self._backlog)} bytes unread: it hangs")
 
-    def wait(self, seconds: float) -> None:
-        """Returns when mail has come, when the backlog can go on, or after `seconds`."""
+    def wait(self, seconds: float) -> bool:
+        """Returns when mail has come, when the backlog can go on, or after `seconds`; whether it is mail."""
         wanted = select.POLLIN | (select.POLLOUT if self._backlog else 0)
         self._poll.modify(self._end, wanted)
-        self._poll.poll(seconds * 1000)
+        found = self._poll.poll(seconds * 1000)
         self._push()
+        return any(events & ~select.POLLOUT for _, events in found)
 
     def close(self, within_s: float) -> None:
         """Sends what is left if that takes at most `within_s` seconds, and closes."""

@@ -13,6 +13,9 @@ from worker.launched_steps import LaunchedSteps
 from worker.mail_pipe import MailPipe
 from worker.step_core import StepCore
 
+SHORT_S = 0.002
+"""Too short to be waited for by milliseconds, as a socket is."""
+
 
 class StepLoop:
     """Drives a core. worker/inline_host.py has the same loop for an event loop."""
@@ -66,12 +69,20 @@ class StepLoop:
 
     def _commit(self) -> None:
         """Waits for the oldest step."""
-        remaining_s = self._launched.remaining_s(time.monotonic())
-        if remaining_s > 0:
-            time.sleep(remaining_s)  # a modelled step lasts as long as a real one would
+        while (remaining_s := self._launched.remaining_s(time.monotonic())) > 0:
+            self._wait(remaining_s)
         oldest = self._launched.take(time.monotonic())
         self._core.commit(oldest.step, oldest.pending.result(), time.monotonic())
         self._send(self._core.take_outbox())
+
+    def _wait(self, seconds: float) -> None:
+        """A modelled step lasts as long as a real one would. Where it stands for one on a device, which
+        leaves this thread free, mail is answered meanwhile."""
+        if not self._core.lookahead or seconds < SHORT_S:
+            time.sleep(seconds)
+        elif self._pipe.wait(seconds - SHORT_S):
+            self._deliver()
+            self._send(self._core.take_outbox())
 
     def _send(self, batch: list[EngineOutbox]) -> None:
         """One batch; an empty one only as a sign of life."""

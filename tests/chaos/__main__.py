@@ -22,7 +22,7 @@ from tests.chaos.load import Load, References, undisturbed
 from tests.chaos.nemesis import Nemesis
 from tests.chaos.reference import Margins
 from tests.chaos.report import Findings, report
-from tests.chaos.stage import Stage, open_stage
+from tests.chaos.stage import Sizes, Stage, open_stage
 from tests.chaos.talks import Talk, make_talks
 from tests.chaos.witness import Witness
 
@@ -38,6 +38,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--profile", choices=[*PROFILES, CHANGES], default="mixed")
     parser.add_argument("--prefill", type=int, default=2)
     parser.add_argument("--decode", type=int, default=2)
+    parser.add_argument("--gateways", type=int, default=1)
     return parser.parse_args()
 
 
@@ -89,7 +90,7 @@ def main() -> int:
     args = options()
     where = hardware()
     with tempfile.TemporaryDirectory(prefix="ch", dir="/tmp", ignore_cleanup_errors=True) as folder:
-        with open_stage(Path(folder), args.prefill, args.decode) as stage:
+        with open_stage(Path(folder), Sizes(args.prefill, args.decode, args.gateways)) as stage:
             findings = asyncio.run(play(stage, args))
     print(report(findings, where, args.profile, args.seed).text())
     return 0 if findings.good else 1

@@ -121,9 +121,13 @@ class Load:
         give_up = time.monotonic() + AWAY_S
         while True:
             heard = await ask(self._port, MODEL, question, ANSWER_S)
-            if heard.end is not End.REFUSED or time.monotonic() > give_up:
+            away = heard.end is End.REFUSED or (heard.end is End.AWAY and self._gateway_away(heard))
+            if not away or time.monotonic() > give_up:
                 return heard
             await asyncio.sleep(AWAY_POLL_S)
+
+    def _gateway_away(self, heard: Heard) -> bool:
+        return any(heard.began_s - AWAY_S <= death <= heard.ended_s for death in self._gateway_deaths)
 
     def _gateway_died(self, heard: Heard) -> bool:
         return any(heard.began_s - DYING_S <= death <= heard.ended_s for death in self._gateway_deaths)

@@ -106,12 +106,13 @@ class Nemesis:
             self._note(kind.value)
 
     def _kill_gateway(self) -> None:
-        pid = self._stage.gateway()
-        if pid is None:
-            self._note(f"{Fault.GATEWAY.value}: there was none")
+        """One of them; where there are several, one stays."""
+        pids = self._stage.gateways()
+        if len(pids) < self._stage.wanted_gateways:
+            self._note(f"{Fault.GATEWAY.value}: one was missing already")
         else:
             self.gateway_deaths.append(time.monotonic())
-            _signal(pid, signal.SIGKILL)
+            _signal(self._dice.choice(pids), signal.SIGKILL)
             self._note(Fault.GATEWAY.value)
 
     async def _restart_redis(self) -> None:

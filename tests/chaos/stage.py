@@ -26,6 +26,15 @@ HTTP_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
+class Sizes:
+    """Of the cluster: replicas of each kind."""
+
+    prefill: int
+    decode: int
+    gateways: int
+
+
+@dataclass(frozen=True, slots=True)
 class EngineProcess:
     """One life of one engine."""
 
@@ -86,12 +95,17 @@ class Stage:
 
     @property
     def port(self) -> int:
-        """Of the gateway."""
+        """Of the gateway, or of the balancer in front of several."""
         return self.baton.port
 
-    def gateway(self) -> int | None:
-        """Pid of the gateway, if there is one."""
-        return next((pid for pid, line in self._lines() if GATEWAY in line), None)
+    @property
+    def wanted_gateways(self) -> int:
+        """As the spec has it."""
+        return int(self.document["gateway"]["replicas"])
+
+    def gateways(self) -> list[int]:
+        """Pids of the gateways that live, in order."""
+        return [pid for pid, line in self._lines() if GATEWAY in line]
 
     def engines(self) -> list[EngineProcess]:
         """Every living engine, those that still load as well, in order of pid."""
@@ -130,7 +144,7 @@ class Stage:
         return lines
 
 
-def spec_document(model: Path, redis: RedisProcess, prefill: int, decode: int) -> dict[str, Any]:
+def spec_document(model: Path, redis: RedisProcess, sizes: Sizes) -> dict[str, Any]:
     """The spec of the cluster under test: fp32, a thread for each engine."""
     return {
         "model": str(model),
@@ -139,14 +153,15 @@ def spec_document(model: Path, redis: RedisProcess, prefill: int, decode: int) -
         "kv_memory": "192MiB",
         "directory": redis.url,
         "pools": {
-            "prefill": {"replicas": prefill, "threads": 1},
-            "decode": {"replicas": decode, "threads": 1},
+            "prefill": {"replicas": sizes.prefill, "threads": 1},
+            "decode": {"replicas": sizes.decode, "threads": 1},
         },
+        "gateway": {"replicas": sizes.gateways},
     }
 
 
 @contextmanager
-def open_stage(folder: Path, prefill: int, decode: int) -> Iterator[Stage]:
+def open_stage(folder: Path, sizes: Sizes) -> Iterator[Stage]:
     """Starts Redis and the cluster; both are gone afterwards. The model is copied first, so that all
     workers of the run, early and late, load the same."""
     model = folder / "model"
@@ -154,7 +169,7 @@ def open_stage(folder: Path, prefill: int, decode: int) -> Iterator[Stage]:
     redis = RedisProcess(folder)
     redis.start()
     try:
-        document = spec_document(model, redis, prefill, decode)
+        document = spec_document(model, redis, sizes)
         spec = folder / "chaos.yaml"
         spec.write_text(json.dumps(document), encoding="utf-8")  # JSON is YAML
         with baton_up(str(spec)) as baton:

@@ -14,6 +14,7 @@ from tests.chaos.talks import TOP_K
 
 LINE_BYTES = 1 << 20
 EVENT = b"data: "
+HTML = b"<html"
 
 
 class End(Enum):
@@ -26,6 +27,8 @@ class End(Enum):
     """The connection ended without `[DONE]`."""
     ERROR = "error"
     """A typed error, before the first byte or as an event."""
+    AWAY = "away"
+    """The balancer in front of the gateways says that it reaches none, or lost the one it had reached."""
     LATE = "late"
     """Nothing came for too long."""
 
@@ -108,7 +111,11 @@ async def _talk(port: int, body: bytes, heard: Heard) -> None:
         if b" 200 " in status:
             await _events(reader, heard)
         elif status:
-            _error(heard, await reader.read())
+            answer = await reader.read()
+            if HTML in answer.lower():
+                heard.end = End.AWAY
+            else:
+                _error(heard, answer)
     finally:
         writer.close()
         with suppress(OSError):

@@ -11,8 +11,10 @@ import pytest
 from engine.step import Step, StepResult
 from protocol.clock import LoopClock
 from protocol.errors import EngineFailed, WorkerLost
+from protocol.mail import EngineInbox, Inbound, PeerId, inbox_codec
+from protocol.splitter import framed
 from protocol.virtual_loop import run_virtual
-from tests.worker.echo_core import LIMITS, EchoCore
+from tests.worker.echo_core import LIMITS, PING, EchoCore
 from worker.inline_host import InlineHost
 from worker.mail_pipe import MailPipe
 from worker.step_loop import StepLoop
@@ -52,6 +54,12 @@ class CountingCore(EchoCore):
     def lookahead(self) -> int:
         """As the test says."""
         return self._lookahead
+
+    def deliver(self, batch: list[EngineInbox], now: float) -> None:
+        """As ever, and tells of it."""
+        super().deliver(batch, now)
+        if batch:
+            self.on_told("mail")
 
     def plan(self, now: float) -> Step | None:
         """The next step, a new object each."""
@@ -145,3 +153,23 @@ def test_a_failed_step_does_not_take_the_one_before_it_along() -> None:
     core = CountingCore(9, 1, fails=2)
     inline(core, 2.0)
     assert core.told == [*AHEAD[:5], "plan 3", "launch 3"]
+
+
+@pytest.mark.parametrize(("lookahead", "answered"), [(0, ["commit 1", "mail"]), (1, ["mail", "commit 1"])])
+def test_mail_is_answered_while_a_device_computes(lookahead: int, answered: list[str]) -> None:
+    """A modelled step that stands for one on a device leaves the thread free; one on a CPU keeps it."""
+    core, told = CountingCore(1, lookahead), []
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        loop = StepLoop(core, MailPipe(theirs, LIMITS), LIMITS)
+
+        def hear(what: str) -> None:
+            told.append(what)
+            if what == "launch 1":
+                ours.sendall(framed(inbox_codec(1 << 16).encode([Inbound(PeerId(1), PING)])))
+            elif what == "mail":
+                loop.stop()
+
+        core.on_told = hear
+        loop.run()
+    assert [what for what in told if what in answered] == answered
