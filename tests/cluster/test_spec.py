@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import string
 from dataclasses import fields
 from pathlib import Path
@@ -12,11 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cluster.byte_size import ByteSize
+from cluster.gateway_entry import promised
 from cluster.spec import GatewaySpec, MockSpec, PoolSpec, SchedulingSpec, Spec
 from cluster.spec_reader import parse_spec, read_spec
 from cluster.spec_refusals import REFUSED
 from protocol.errors import BatonError, InvalidSpec, NotOffered
 from protocol.limits import Limits
+from router.slo import Slo
 
 SECTIONS = {
     "": [one.name for one in fields(Spec)],
@@ -100,6 +103,12 @@ def test_misspelt_key_names_the_one_that_was_meant(known: tuple[str, str], data:
     path = f"{section}.{typo}" if section else typo
     with pytest.raises(InvalidSpec, match=f"did you mean {key}"):
         parse_spec(nested(path, 1))
+
+
+def test_promises_are_in_milliseconds_and_none_is_made_by_default() -> None:
+    """The router plans in seconds; what is not promised is never late."""
+    assert promised(parse_spec("slo: {ttft_ms: 2000, itl_ms: 50}").slo) == Slo(2.0, 0.05)
+    assert promised(parse_spec("").slo) == Slo(math.inf, math.inf)
 
 
 @pytest.mark.parametrize(
