@@ -8,11 +8,12 @@ from collections.abc import Callable
 from gateway.admission import RETRY_AFTER_S, Admission
 from gateway.attempt import AttemptRun
 from gateway.course import Course
-from gateway.fair_order import FairOrder
+from gateway.fair_order import FairOrder, Place
 from gateway.fleet import Fleet
 from gateway.forecast import Forecast
 from gateway.journey import Journey
 from gateway.recovery import Recovery
+from gateway.ticket import Ticket
 from gateway.turnstile import Turnstile
 from protocol.clock import Clock
 from protocol.errors import (
@@ -54,7 +55,7 @@ class Placing:
         limits: Limits,
         new_transfer: Callable[[], TransferId],
     ) -> None:
-        self.turnstile = Turnstile()
+        self.turnstile = Turnstile(clock)
         self.forecast = Forecast()
         self.admission = Admission(self.turnstile, self.forecast, limits)
         self._fleet = fleet
@@ -89,24 +90,34 @@ class Placing:
         if self.turnstile.is_free:
             run = await self._try_plans(journey, _nobody, last_resort=False)
             if run is not None:
-                self._got_place(journey, waited=False)
+                self._got_place(journey, journey.place, waited=False)
                 return run
         while True:
-            async with self.turnstile.turn(journey.place) as turn:
+            async with self.turnstile.turn(self._ticket(journey)) as turn:
                 while not turn.over:
                     if not journey.sent:
                         self.admission.check(journey.request, 0, self._left_s(journey))
                     rings, began = self._fleet.gong.rings, self._clock.now()
                     run = await self._try_plans(journey, turn.pass_on, last_resort=began >= patient_until)
                     if run is not None:
-                        self._got_place(journey, waited=True)
+                        self._got_place(journey, turn.place, waited=True)
                         return run
                     if not turn.over:
                         await self._fleet.gong.heard(rings, self._limits.report_every_s)
                         await self._clock.sleep(began + TRY_GAP_S - self._clock.now())
 
-    def _got_place(self, journey: Journey, *, waited: bool) -> None:
-        self._order.passed(journey.place, journey.request.priority)
+    def _ticket(self, journey: Journey) -> Ticket:
+        """Due is what is promised, not the deadline: who would miss that is refused, not passed over."""
+        request, ask = journey.request, self._ask(journey)
+        kin = (request.tenant, request.priority)
+        if ask is None or journey.attempts:
+            return Ticket(journey.place, kin, again=journey.attempts > 0)
+        work_s = self._router.prompt_s(ask)
+        due_s = self._clock.now() + self._router.promised_s(ask)
+        return Ticket(journey.place, kin, due_s - work_s, work_s)
+
+    def _got_place(self, journey: Journey, place: Place, *, waited: bool) -> None:
+        self._order.passed(place, journey.request.priority)
         self.forecast.placed(self._clock.now(), waited=waited)
 
     def _left_s(self, journey: Journey) -> float:

@@ -14,6 +14,7 @@ from gateway.logbook import Logbook
 from gateway.placing import Placing
 from gateway.record import Record
 from gateway.recovery import Recovery
+from gateway.ticket import Ticket
 from gateway.turnstile import Turnstile
 from protocol.clock import Clock
 from protocol.errors import BatonError, Busy, TransferFailed, WorkerLost
@@ -44,7 +45,7 @@ class Gateway:
         self._quarantine = fleet.quarantine
         self._recovery = Recovery(self._quarantine, limits, on_replan)
         self._order = FairOrder()
-        self._suspects = Turnstile()
+        self._suspects = Turnstile(clock)
         self._placing = Placing(fleet, router, self._recovery, self._order, clock, limits, new_transfer)
         self.logbook = Logbook()
         """What became of requests, and what is being done for those that are open."""
@@ -115,4 +116,4 @@ class Gateway:
         """Waits until no other suspect of this gateway is computed."""
         if journey.suspect:
             async with self._clock.deadline(journey.remaining_s(self._clock.now())):
-                await alone.enter_async_context(self._suspects.turn(journey.place))
+                await alone.enter_async_context(self._suspects.turn(Ticket(journey.place)))

@@ -1,4 +1,4 @@
-"""Where requests wait for a place: one passes at a time, always the one whose place is the lowest."""
+"""Where requests wait for a place: one passes at a time, always the one that the line calls."""
 
 from __future__ import annotations
 
@@ -6,13 +6,17 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+from gateway.fair_line import FairLine
 from gateway.fair_order import Place
+from gateway.ticket import Ticket
+from protocol.clock import Clock
 
 
 class Turn:
-    """The stay of one who is inside."""
+    """The stay of one who is inside, at a place in the fair order that need not be the one it came with."""
 
-    def __init__(self, leave: Callable[[], None]) -> None:
+    def __init__(self, place: Place, leave: Callable[[], None]) -> None:
+        self.place = place
         self._leave = leave
         self.over = False
 
@@ -24,10 +28,12 @@ class Turn:
 
 
 class Turnstile:
-    """A lock that goes to the lowest place. It is handed over, so nobody slips in between."""
+    """A lock that goes to whoever the line calls. It is handed over, so nobody slips in between."""
 
-    def __init__(self) -> None:
-        self._waiting: dict[Place, asyncio.Future[None]] = {}
+    def __init__(self, clock: Clock) -> None:
+        self._line = FairLine(clock)
+        self._called: dict[int, asyncio.Future[Place]] = {}
+        """By order of arrival: what each who waits is told when it is called."""
         self._taken = False
 
     @property
@@ -38,41 +44,46 @@ class Turnstile:
     @property
     def waiting(self) -> int:
         """How many wait, without whoever is inside."""
-        return len(self._waiting)
+        return len(self._called)
 
     def ahead(self, place: Place) -> int:
         """How many would pass before one of that place: whoever is inside, and lower ones."""
-        return int(self._taken) + sum(other < place for other in self._waiting)
+        return int(self._taken) + sum(other < place for other in self._line.places())
 
     @asynccontextmanager
-    async def turn(self, place: Place) -> AsyncIterator[Turn]:
-        """Waits until nobody with a lower `place` waits and nobody is inside. A cancelled wait leaves
-        no trace. Places are unique among those who wait."""
-        await self._enter(place)
-        turn = Turn(self._leave)
+    async def turn(self, ticket: Ticket) -> AsyncIterator[Turn]:
+        """Waits until nobody is inside and the line calls this ticket. A cancelled wait leaves no trace."""
+        turn = Turn(await self._enter(ticket), self._leave)
         try:
             yield turn
         finally:
             turn.pass_on()
 
-    async def _enter(self, place: Place) -> None:
+    async def _enter(self, ticket: Ticket) -> Place:
         if not self._taken:
             self._taken = True
-            return
-        turn = asyncio.get_running_loop().create_future()
-        self._waiting[place] = turn
+            return ticket.place
+        called: asyncio.Future[Place] = asyncio.get_running_loop().create_future()
+        self._called[ticket.number] = called
+        self._line.enter(ticket)
         try:
-            await turn
+            return await called
         except asyncio.CancelledError:
-            self._waiting.pop(place, None)
-            if not turn.cancelled():  # the turn had come already
+            if called.cancelled():
+                self._withdraw(ticket)
+            else:  # its turn had come already
                 self._leave()
             raise
 
+    def _withdraw(self, ticket: Ticket) -> None:
+        if self._called.pop(ticket.number, None) is not None:
+            self._line.withdraw(ticket)
+
     def _leave(self) -> None:
-        while self._waiting:
-            turn = self._waiting.pop(min(self._waiting))
-            if not turn.done():  # else its wait was cancelled a moment ago
-                turn.set_result(None)
+        while self._called:
+            ticket, place = self._line.call()
+            called = self._called.pop(ticket.number)
+            if not called.done():  # else its wait was cancelled a moment ago
+                called.set_result(place)
                 return
         self._taken = False

@@ -71,6 +71,20 @@ class JointRouter:
         able = candidates(ask, self._board.columns, self._board.marked(avoid)).local_only()
         return tuple(self._planned(ask, able, avoid, pull=False))
 
+    def promised_s(self, ask: Ask) -> float:
+        """Seconds until its first token is late; infinite where nothing is promised."""
+        return self._slo.first_token_s - ask.waited_s
+
+    def prompt_s(self, ask: Ask) -> float:
+        """Seconds of computing what no worker holds of its prompt, beside nobody; 0 without workers."""
+        columns = self._board.columns
+        usable = columns.usable
+        able = usable & columns.prefill if (usable & columns.prefill).any() else usable
+        if not able.any():
+            return 0.0
+        held = min(int(self._matched(ask, NOBODY).max()) * ask.block_tokens, ask.tokens - 1)
+        return self._prefill_s(int(np.argmax(able)), ask.tokens - held, held, 0.0, 0.0)
+
     def forecast(self, plan: RoutePlan) -> PlanForecast:
         """What that plan would take, phase by phase, as things are now."""
         columns, steps = self._board.columns, self._board.steps
@@ -79,8 +93,7 @@ class JointRouter:
         chunk = float(columns.step_tokens[at])
         chunk_s = steps.at(at, chunk, 0.0, running, kv)
         queue_s = float(columns.queued[at]) / chunk * chunk_s
-        whole, rest = divmod(plan.missing_tokens, chunk)
-        prefill_s = whole * chunk_s + (steps.at(at, rest, plan.held_tokens, running, kv) if rest else 0.0)
+        prefill_s = self._prefill_s(at, plan.missing_tokens, plan.held_tokens, running, kv)
         pull_s = 0.0
         source = self._board.place(plan.source) if plan.source is not None else None
         if source is not None:
@@ -96,11 +109,18 @@ class JointRouter:
             token_s=steps.at(decode, 0.0, 0.0, batch, attended),
         )
 
+    def _prefill_s(self, at: int, missing: float, held: float, running: float, kv: float) -> float:
+        """In whole steps and a rest."""
+        chunk, steps = float(self._board.columns.step_tokens[at]), self._board.steps
+        whole, rest = divmod(missing, chunk)
+        rest_s = steps.at(at, rest, held, running, kv) if rest else 0.0
+        return whole * steps.at(at, chunk, 0.0, running, kv) + rest_s
+
     def _planned(self, ask: Ask, able: Candidates, avoid: Avoid, *, pull: bool = True) -> list[RoutePlan]:
         if not able.decodes.any():
             return []
         view, matched = self._view(ask, able), self._matched(ask, avoid)
-        slack_s = min(ask.left_s, self._slo.first_token_s - ask.waited_s)
+        slack_s = min(ask.left_s, self.promised_s(ask))
         joint = JointAsk(ask.tokens, matched, ask.block_tokens, ask.seed, slack_s, self._slo.itl_s)
         found = [self._with_ways(one) for one in joint_plans(joint, view)]
         found.sort(key=lambda one: (one.first_token_s > slack_s, one.cost_s))

@@ -59,6 +59,13 @@ class WaitingLine:
             del self._late[number]
             self._passed = 0
 
+    def withdraw(self, number: int) -> None:
+        """It waits no longer, and took no place."""
+        if number in self._again:
+            self._again.remove(number)
+        self._timely.pop(number, None)
+        self._late.pop(number, None)
+
     def _sort_out(self, now: float) -> None:
         """Forgets who left, and finds who is late."""
         while self._due and (self._due[0][0] < now or self._due[0][1] not in self._timely):

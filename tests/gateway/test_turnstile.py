@@ -7,7 +7,9 @@ import asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.ticket import Ticket
 from gateway.turnstile import Turnstile
+from protocol.clock import LoopClock
 from protocol.virtual_loop import run_virtual
 
 Visit = tuple[int, float, float, float | None]
@@ -17,7 +19,7 @@ Visit = tuple[int, float, float, float | None]
 async def _visit(turnstile: Turnstile, visit: Visit, log: list[tuple[str, int]]) -> None:
     number, comes_at, stays_s, _ = visit
     await asyncio.sleep(comes_at)
-    async with turnstile.turn((0.0, number)):
+    async with turnstile.turn(Ticket((0.0, number))):
         log.append(("in", number))
         try:
             await asyncio.sleep(stays_s)
@@ -28,7 +30,7 @@ async def _visit(turnstile: Turnstile, visit: Visit, log: list[tuple[str, int]])
 def _play(visits: list[Visit]) -> tuple[list[tuple[str, int]], bool]:
     async def run() -> tuple[list[tuple[str, int]], bool]:
         log: list[tuple[str, int]] = []
-        turnstile = Turnstile()
+        turnstile = Turnstile(LoopClock())
         tasks = [asyncio.create_task(_visit(turnstile, visit, log)) for visit in visits]
         for task, visit in zip(tasks, visits, strict=True):
             if visit[3] is not None:
@@ -49,14 +51,14 @@ def test_it_is_handed_over_so_nobody_slips_in_between() -> None:
     """Whoever comes in the instant of a hand-over finds it taken."""
 
     async def run() -> None:
-        turnstile = Turnstile()
+        turnstile = Turnstile(LoopClock())
         inside = asyncio.Event()
 
         async def wait() -> None:
-            async with turnstile.turn((0.0, 1)):
+            async with turnstile.turn(Ticket((0.0, 1))):
                 inside.set()
 
-        async with turnstile.turn((0.0, 0)):
+        async with turnstile.turn(Ticket((0.0, 0))):
             waiter = asyncio.create_task(wait())
             await asyncio.sleep(0)
         assert not turnstile.is_free
@@ -95,10 +97,10 @@ def test_whoever_passes_on_lets_the_next_one_in() -> None:
     """A turn can be over before its visit is; it is handed over once, to the lowest."""
 
     async def run() -> list[int]:
-        turnstile, entered = Turnstile(), []
+        turnstile, entered = Turnstile(LoopClock()), []
 
         async def visit(number: int) -> None:
-            async with turnstile.turn((0.0, number)) as turn:
+            async with turnstile.turn(Ticket((0.0, number))) as turn:
                 entered.append(number)
                 await asyncio.sleep(0.0 if number else 0.1)  # the others come meanwhile
                 turn.pass_on()
