@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
+from functools import partial
 
 from gateway.admission import RETRY_AFTER_S, Admission
 from gateway.attempt import AttemptRun
@@ -100,11 +101,16 @@ class Placing:
                     rings, began = self._fleet.gong.rings, self._clock.now()
                     run = await self._try_plans(journey, turn.pass_on, last_resort=began >= patient_until)
                     if run is not None:
+                        turn.placed()
                         self._got_place(journey, turn.place, waited=True)
                         return run
                     if not turn.over:
-                        await self._fleet.gong.heard(rings, self._limits.report_every_s)
-                        await self._clock.sleep(began + TRY_GAP_S - self._clock.now())
+                        await turn.others_try(partial(self._news, rings, began))
+
+    async def _news(self, rings: int, began: float) -> None:
+        """Something has changed since the gong had rung so often, and the last try."""
+        await self._fleet.gong.heard(rings, self._limits.report_every_s)
+        await self._clock.sleep(began + TRY_GAP_S - self._clock.now())
 
     def _ticket(self, journey: Journey) -> Ticket:
         """Due is what is promised, not the deadline: who would miss that is refused, not passed over."""

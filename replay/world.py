@@ -20,10 +20,7 @@ from replay.timeline import Timeline
 from replay.trace import BLOCK_TOKENS, TraceRequest
 from router.cluster_view import ClusterView
 from router.joint_planner import Placement
-from router.waiting_line import WaitingLine
-
-LOOK_AHEAD = 4
-"""Of those who wait at the gateway, how many are tried when the first finds no place."""
+from router.waiting_line import LOOK_AHEAD, WaitingLine
 
 
 class World:

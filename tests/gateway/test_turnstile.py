@@ -11,6 +11,7 @@ from gateway.ticket import Ticket
 from gateway.turnstile import Turnstile
 from protocol.clock import LoopClock
 from protocol.virtual_loop import run_virtual
+from router.waiting_line import LOOK_AHEAD, OVERTAKEN_MOST
 
 Visit = tuple[int, float, float, float | None]
 """Number, when it comes, how long it stays inside, how long before it is cancelled."""
@@ -113,3 +114,66 @@ def test_whoever_passes_on_lets_the_next_one_in() -> None:
         return entered
 
     assert run_virtual(run()) == [0, 1, 2]
+
+
+def _rounds(overtakes: int) -> list[int]:
+    """Who tries in which order while number 0 finds no place, and others find theirs at their first try."""
+    tries: list[int] = []
+
+    async def run() -> None:
+        turnstile = Turnstile(LoopClock())
+
+        async def news() -> None:
+            await asyncio.sleep(1.0)
+
+        async def stuck() -> None:
+            async with turnstile.turn(Ticket((0.0, 0))) as turn:
+                for _ in range(3):
+                    tries.append(0)
+                    await turn.others_try(news)
+
+        async def lucky(number: int) -> None:
+            async with turnstile.turn(Ticket((0.0, number))) as turn:
+                tries.append(number)
+                turn.placed()
+
+        await asyncio.gather(stuck(), *(lucky(1 + i) for i in range(overtakes)))
+        assert turnstile.is_free
+
+    run_virtual(run())
+    return tries
+
+
+def test_behind_one_who_finds_no_place_others_try() -> None:
+    """A long prompt without room does not keep short ones waiting that have it."""
+    assert _rounds(3) == [0, 1, 2, 3, 0, 0]
+
+
+def test_nobody_is_overtaken_for_ever() -> None:
+    """After so many places for others, all that becomes free is kept for the first."""
+    tries = _rounds(OVERTAKEN_MOST + 2)
+    assert tries[: OVERTAKEN_MOST + 1] == list(range(OVERTAKEN_MOST + 1))
+    assert tries[OVERTAKEN_MOST + 1 :] == [0, 0, OVERTAKEN_MOST + 1, OVERTAKEN_MOST + 2]
+
+
+def test_only_a_few_look_past_the_first() -> None:
+    """All who found no place wait for news together, and try again in their order."""
+    tries: list[int] = []
+
+    async def run() -> None:
+        turnstile = Turnstile(LoopClock())
+
+        async def news() -> None:
+            await asyncio.sleep(1.0)
+
+        async def client(number: int) -> None:
+            async with turnstile.turn(Ticket((0.0, number))) as turn:
+                for _ in range(2):
+                    tries.append(number)
+                    await turn.others_try(news)
+
+        await asyncio.gather(*(client(number) for number in range(LOOK_AHEAD + 1)))
+        assert turnstile.is_free
+
+    run_virtual(run())
+    assert tries[: 2 * LOOK_AHEAD] == [*range(LOOK_AHEAD), *range(LOOK_AHEAD)]
