@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import secrets
 import time
 import uuid
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 
 from cluster.model_sizes import read_sizes
+from cluster.random_bytes import RandomBytes
 from cluster.spec import SloSpec, Spec
 from gateway.door.call_log import CallLog
 from gateway.door.door_parts import DoorParts
@@ -58,7 +58,7 @@ class GatewayApp:
 async def build_gateway(spec: Spec, directory: Directory) -> GatewayApp:
     """A gateway that follows the directory. Waits for the first decode worker, which alone knows how
     long a context fits. Raises UnsupportedModel, or DeadlineExceeded if no worker comes."""
-    clock, limits = LoopClock(), spec.limits
+    clock, limits, random = LoopClock(), spec.limits, RandomBytes()
     folder = Path(spec.model)
     text = load_model_text(folder, time.time)
     own = Hello(WIRE_VERSION, "gateway", f"gateway-{uuid.uuid4().hex[:8]}", uuid.uuid4().hex)
@@ -70,7 +70,9 @@ async def build_gateway(spec: Spec, directory: Directory) -> GatewayApp:
     async with clock.deadline(FIRST_WORKER_S):
         worker = await _first_decoder(directory, clock, limits.peer_deadline_s)
     metrics = GatewayMetrics(CollectorRegistry(), spec.name)
-    gateway = Gateway(fleet, router, clock, limits, _new_transfer, metrics.replans.inc, metrics.ended)
+    gateway = Gateway(
+        fleet, router, clock, limits, lambda: TransferId(random.id()), metrics.replans.inc, metrics.ended
+    )
     parts = DoorParts(
         generator=gateway,
         fleet=fleet,
@@ -85,7 +87,7 @@ async def build_gateway(spec: Spec, directory: Directory) -> GatewayApp:
         limits=limits,
         clock=clock,
         executor=executor,
-        sources=Sources(lambda: uuid.uuid4().hex, lambda: secrets.randbits(64), time.time),
+        sources=Sources(random.id, random.seed, time.time),
         metrics=metrics,
         tenant=Tenant(),
         calls=CallLog(),
@@ -98,10 +100,6 @@ async def build_gateway(spec: Spec, directory: Directory) -> GatewayApp:
 def promised(slo: SloSpec) -> Slo:
     """The spec's promises in seconds."""
     return Slo(slo.ttft_ms / 1000 or math.inf, slo.itl_ms / 1000 or math.inf)
-
-
-def _new_transfer() -> TransferId:
-    return TransferId(secrets.token_hex(16))
 
 
 async def _first_decoder(directory: Directory, clock: Clock, patience_s: float) -> WorkerRecord:

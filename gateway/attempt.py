@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence as Seq
 from enum import Enum
+from itertools import chain
 
 from gateway.course import Course
 from gateway.inbox import Heard, Inbox
@@ -102,7 +104,11 @@ class AttemptRun:
                 raise self._lost(heard.worker, "left out a token")
             self._next += len(delta.tokens)
             self._advance(delta)
-            return self._with_following(delta)
+            following = self._inbox.following(self._next) if self._state is AttemptState.DECODING else ()
+            for more in following:
+                self._next += len(more.tokens)
+                self._advance(more)
+            return joined((delta, *following)) if following else delta
 
     def end(self) -> None:
         """Takes the attempt back from every worker that may still hold it; twice is harmless."""
@@ -111,22 +117,6 @@ class AttemptRun:
             link.close(self._key)
             if self._state is not AttemptState.DONE:
                 self._cancel(link)
-
-    def _with_following(self, delta: TokenDelta) -> TokenDelta:
-        """Joined with the tokens that have come meanwhile and go on where it ends."""
-        while self._state is AttemptState.DECODING and (more := self._inbox.following(self._next)):
-            self._next += len(more.tokens)
-            self._advance(more)
-            delta = TokenDelta(
-                key=delta.key,
-                first_index=delta.first_index,
-                tokens=delta.tokens + more.tokens,
-                logprobs=delta.logprobs + more.logprobs,
-                finish=more.finish,
-                cached_tokens=delta.cached_tokens,
-                stamps=delta.stamps + more.stamps,
-            )
-        return delta
 
     def _advance(self, delta: TokenDelta) -> None:
         """The first token hands the request over; one that ends it leaves the decode slot without use."""
@@ -209,3 +199,17 @@ class AttemptRun:
             return  # with its link, the worker has dropped the attempt by itself
         except Exception:  # or the other worker would not be told
             LOG.exception("cannot cancel at %s", link.record.worker)
+
+
+def joined(deltas: Seq[TokenDelta]) -> TokenDelta:
+    """Deltas of one attempt, each of which goes on where the one before it ends, as one."""
+    first = deltas[0]
+    return TokenDelta(
+        key=first.key,
+        first_index=first.first_index,
+        tokens=tuple(chain.from_iterable([delta.tokens for delta in deltas])),
+        logprobs=tuple(chain.from_iterable([delta.logprobs for delta in deltas])),
+        finish=deltas[-1].finish,
+        cached_tokens=first.cached_tokens,
+        stamps=tuple(chain.from_iterable([delta.stamps for delta in deltas])),
+    )

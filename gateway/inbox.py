@@ -28,7 +28,7 @@ class Inbox:
     def __init__(self, clock: Clock, room: int) -> None:
         self._clock = clock
         self._room = room
-        self._heard: deque[Heard] = deque()
+        self._heard: deque[tuple[WorkerIdentity, Said]] = deque()
         self._bell = Bell()
         self._overrun = False
 
@@ -38,18 +38,23 @@ class Inbox:
         if len(self._heard) >= self._room:
             self._overrun = True
         if not self._overrun:
-            self._heard.append(Heard(worker, said))
-            self._bell.ring()
+            self._heard.append((worker, said))
+            if len(self._heard) == 1:  # whoever waits has found nothing here
+                self._bell.ring()
 
-    def following(self, index: int) -> TokenDelta | None:
-        """What was heard next, if it is tokens that go on at `index`; it is taken out then."""
-        if not self._heard:
-            return None
-        said = self._heard[0].said
-        if not isinstance(said, TokenDelta) or said.first_index != index or not said.tokens:
-            return None
-        self._heard.popleft()
-        return said
+    def following(self, index: int) -> list[TokenDelta]:
+        """Takes out what was heard next, as far as it is tokens that go on at `index`, up to a finish."""
+        found: list[TokenDelta] = []
+        while self._heard:
+            said = self._heard[0][1]
+            if not isinstance(said, TokenDelta) or said.first_index != index or not said.tokens:
+                break
+            index += len(said.tokens)
+            found.append(said)
+            self._heard.popleft()
+            if said.finish is not None:
+                break
+        return found
 
     async def next(self, within_s: float) -> Heard:
         """The next thing heard. Raises DeadlineExceeded after `within_s` seconds, and BatonError when
@@ -60,4 +65,4 @@ class Inbox:
             raise DeadlineExceeded("no time is left")
         if not self._heard and not await self._clock.heard(self._bell, within_s):
             raise DeadlineExceeded(f"nothing was heard within {within_s:.3f} s")
-        return self._heard.popleft()
+        return Heard(*self._heard.popleft())

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from gateway.calibration import predictions
+from gateway.histogram import Histogram, Series
 from gateway.record import Record
 
 TTFT_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 51.2, 102.4)
@@ -49,15 +50,15 @@ class GatewayMetrics:
             "baton_request_phase_seconds",
             "Time of a sequence by phase.",
             ("model", "phase"),
-            registry=registry,
-            buckets=PHASE_S,
+            PHASE_S,
+            registry,
         )
         self._errors = Histogram(
             "baton_prediction_error_seconds",
             "How much later or earlier than predicted a phase of a sequence was over.",
             ("model", "phase", "kind"),
-            registry=registry,
-            buckets=PHASE_S,
+            PHASE_S,
+            registry,
         )
 
     def ended(self, record: Record) -> None:
@@ -66,7 +67,7 @@ class GatewayMetrics:
             self.phase(phase.value, seconds)
         for phase, predicted, measured in predictions(record):
             kind = "late" if measured > predicted else "early"
-            self._errors.labels(self._model, phase.value, kind).observe(abs(measured - predicted))
+            self._errors.series(self._model, phase.value, kind).observe(abs(measured - predicted))
 
     def answered(self, path: str, status: int) -> None:
         """Counts one HTTP call; `path` is a known route or `other`."""
@@ -78,7 +79,7 @@ class GatewayMetrics:
 
     def phase(self, name: str, seconds: float) -> None:
         """One phase of one sequence."""
-        self._phases.labels(self._model, name).observe(seconds)
+        self._phases.series(self._model, name).observe(seconds)
 
     def _counter(self, name: str, text: str) -> Counter:
         return Counter(name, text, ("model",), registry=self.registry).labels(self._model)
@@ -86,6 +87,5 @@ class GatewayMetrics:
     def _gauge(self, name: str, text: str) -> Gauge:
         return Gauge(name, text, ("model",), registry=self.registry).labels(self._model)
 
-    def _histogram(self, name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
-        family = Histogram(name, text, ("model",), registry=self.registry, buckets=buckets)
-        return family.labels(self._model)
+    def _histogram(self, name: str, text: str, bounds: tuple[float, ...]) -> Series:
+        return Histogram(name, text, ("model",), bounds, self.registry).series(self._model)

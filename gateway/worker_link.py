@@ -46,6 +46,8 @@ class WorkerLink:
     ) -> None:
         """`outlook` and `quarantine` learn what the worker says; `gong` rings when it may have a place."""
         self.record = record
+        self.identity: WorkerIdentity = record.address.identity
+        """Which life of which worker this is."""
         self.desk: Desk = outlook.join(record)
         self._outlook = outlook
         self._gong = gong
@@ -57,11 +59,6 @@ class WorkerLink:
         self._loss: WorkerLost | None = None
         self._inboxes: dict[AttemptKey, Inbox] = {}
         self._dropped = 0
-
-    @property
-    def identity(self) -> WorkerIdentity:
-        """Which life of which worker this is."""
-        return self.record.address.identity
 
     @property
     def load(self) -> LoadReport | None:

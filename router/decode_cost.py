@@ -27,10 +27,14 @@ def decode_cost(ask: JointAsk, view: ClusterView) -> DecodeCost:
     """Own: expected tokens x predicted step; lost by each who runs: expected tokens x growth of the step;
     beside: steps in which queued prompts are computed, at most the expected tokens, x growth of the step."""
     nothing = np.zeros_like(view.running)
-    before = view.steps.predict(nothing, 0.0, view.running, view.kv_tokens)
-    after = view.steps.predict(nothing, 0.0, view.running + 1.0, view.kv_tokens + ask.tokens)
+    more, attended = view.running + 1.0, view.kv_tokens + ask.tokens
+    before, after, mixed = view.steps.predict(
+        np.array([nothing, nothing, view.step_tokens]),
+        0.0,
+        np.array([view.running, more, more]),
+        np.array([view.kv_tokens, attended, attended]),
+    )
     lost = view.running * np.maximum(after - before, 0.0)
-    mixed = view.steps.predict(view.step_tokens, 0.0, view.running + 1.0, view.kv_tokens + ask.tokens)
     steps = np.minimum(view.queued_tokens / view.step_tokens, view.expected_output)
     return DecodeCost(view.expected_output * (after + lost), steps * np.maximum(mixed - after, 0.0), before)
 

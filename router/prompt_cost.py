@@ -32,11 +32,10 @@ def prompt_cost(ask: JointAsk, view: ClusterView, step_s: Floats, tie_s: Floats)
     held = np.minimum(ask.matched * ask.block_tokens, ask.tokens - 1).astype(np.float64)
     source = int(np.argmax(held - tie_s))
     best = float(held[source])
-    chunk_s = view.steps.predict(view.step_tokens, 0.0, view.running, view.kv_tokens)
+    chunk_s, seconds, chunks = _prefill(ask, view, np.array([held, np.full_like(held, best)]))
+    (alone_s, pulled_s), (alone_steps, pulled_steps) = seconds, chunks
     queue_s = view.queued_tokens / view.step_tokens * chunk_s
     pull_s = (best - held) / view.pulls.from_source(source)
-    alone_s, alone_steps = _prefill(ask, view, held, chunk_s)
-    pulled_s, pulled_steps = _prefill(ask, view, np.full_like(held, best), chunk_s)
     compute = queue_s + alone_s
     pull = np.maximum(queue_s, pull_s) + pulled_s
     pulls = (pull < compute) & (best > held)
@@ -46,10 +45,13 @@ def prompt_cost(ask: JointAsk, view: ClusterView, step_s: Floats, tie_s: Floats)
     return PromptCost(source, pulls, np.where(pulls, pull, compute), work_s, delay_s)
 
 
-def _prefill(ask: JointAsk, view: ClusterView, held: Floats, chunk_s: Floats) -> tuple[Floats, Floats]:
-    """Seconds for what is missing, in whole chunks and a rest, and how many whole chunks that is worth."""
+def _prefill(ask: JointAsk, view: ClusterView, held: Floats) -> tuple[Floats, Floats, Floats]:
+    """`held`: [ways, workers]. Seconds of a whole chunk, [workers]; seconds for what is missing, in whole
+    chunks and a rest, and how many whole chunks that is worth, both [ways, workers]."""
     missing = ask.tokens - held
     whole = np.floor(missing / view.step_tokens)
     rest = missing - whole * view.step_tokens
-    rest_s = view.steps.predict(rest, held, view.running, view.kv_tokens) * (rest > 0)
-    return whole * chunk_s + rest_s, missing / view.step_tokens
+    prompts, contexts = np.vstack([view.step_tokens, rest]), np.vstack([np.zeros_like(held[0]), held])
+    predicted = view.steps.predict(prompts, contexts, view.running, view.kv_tokens)
+    chunk_s = predicted[0]
+    return chunk_s, whole * chunk_s + predicted[1:] * (rest > 0), missing / view.step_tokens

@@ -69,7 +69,8 @@ class StepModel:
             self._fit()
 
     def predict(self, prompt: Floats, context: Floats | float, decodes: Floats, kv: Floats) -> Floats:
-        """Seconds of one such step on each worker, [workers]; 0 where nothing is computed."""
+        """Seconds of one such step on each worker, [workers]; 0 where nothing is computed. Of several
+        steps at once if arguments are [steps, workers]: for few workers that costs little more than one."""
         weights = self._weights.tolist()
         thousands = prompt * THOUSAND
         by_token = thousands * weights[3] + (weights[2] + context * (THOUSAND * weights[4]))

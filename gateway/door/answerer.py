@@ -54,23 +54,18 @@ class Answerer:
 
     async def _stream(self, exchange: Exchange, call: Call, shape: Shape, voices: list[Voice]) -> None:
         frames = EventFrames(shape, self._encoder, null_usage=call.ask.include_usage)
+        end = b""
         async with aclosing(self._pieces(call, voices)) as heard:
             async for number, pieces in heard:
-                data = b""
-                for piece in pieces:
-                    if piece.ending is not None and all(voice.ending for voice in voices):
-                        summary = self._summary(exchange, call, voices, usage=not call.ask.include_usage)
-                        data += frames.last(number, piece, summary)
-                    elif not piece.empty:
-                        data += frames.next(number, piece)
-                if data and exchange.status == 0:
-                    await exchange.start_stream()
-                if data:
+                if all([voice.ending for voice in voices]):
+                    summary = self._summary(exchange, call, voices, usage=not call.ask.include_usage)
+                    end = frames.last(number, pieces, summary)
+                elif data := frames.next(number, pieces):
                     await exchange.write(data)
         if call.ask.include_usage:
             usage = count_usage(voices, call.ask.choices).as_json()
-            await exchange.write(frames.event({**shape.empty_chunk(), "usage": usage}))
-        await exchange.finish(b"data: [DONE]\n\n")
+            end += frames.event({**shape.empty_chunk(), "usage": usage})
+        await exchange.finish(end + b"data: [DONE]\n\n")
 
     async def _whole(self, exchange: Exchange, call: Call, shape: Shape, voices: list[Voice]) -> None:
         answers = [Answer() for _ in voices]

@@ -66,11 +66,12 @@ def read_token_ids(values: object, vocabulary: int, param: str) -> tuple[int, ..
         raise InvalidRequest(f"'{param}' must be an array of token ids", param=param)
     if not values:
         raise _empty()
-    for value in values:
-        if type(value) is not int:
-            raise InvalidRequest(f"a token id must be an integer, not {kind(value)}", param=param)
-        if not 0 <= value < vocabulary:
-            raise InvalidRequest(f"token ids must be between 0 and {vocabulary - 1}", param=param)
+    other = {*map(type, values)} - {int}
+    if other:
+        wrong = next(value for value in values if type(value) in other)
+        raise InvalidRequest(f"a token id must be an integer, not {kind(wrong)}", param=param)
+    if min(values) < 0 or max(values) >= vocabulary:
+        raise InvalidRequest(f"token ids must be between 0 and {vocabulary - 1}", param=param)
     return tuple(values)
 
 

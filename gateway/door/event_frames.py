@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import msgspec
+from msgspec.structs import replace
 
 from gateway.door.shape import Shape
 from gateway.door.usage import Json
@@ -37,8 +39,16 @@ class EventFrames:
         """Any chunk."""
         return b"data: " + self._encoder.encode(chunk) + b"\n\n"
 
-    def next(self, number: int, piece: Piece) -> bytes:
-        """What sequence `number` adds, which is not empty. Its first event may look unlike the others."""
+    def next(self, number: int, pieces: Sequence[Piece]) -> bytes:
+        """What sequence `number` adds: an event for each piece that is not empty."""
+        return b"".join([self._next(number, piece) for piece in pieces if not piece.empty])
+
+    def last(self, number: int, pieces: Sequence[Piece], summary: Json) -> bytes:
+        """The same for the end of the last sequence; what is told of all goes with its last piece."""
+        return self.next(number, pieces[:-1]) + self.event(self._shape.chunk(number, pieces[-1]) | summary)
+
+    def _next(self, number: int, piece: Piece) -> bytes:
+        """The first event of a sequence may look unlike the others."""
         if not piece.plain or number not in self._begun:
             self._begun.add(number)
             return self._whole(number, piece)
@@ -47,10 +57,6 @@ class EventFrames:
             head, _, tail = self._whole(number, replace(piece, text=MARK)).partition(MARK.encode())
             pattern = self._patterns[number] = Pattern(head[:-1], tail[1:])
         return pattern.head + self._encoder.encode(piece.text) + pattern.tail
-
-    def last(self, number: int, piece: Piece, summary: Json) -> bytes:
-        """The end of the last sequence, and what is told with it."""
-        return self.event(self._shape.chunk(number, piece) | summary)
 
     def _whole(self, number: int, piece: Piece) -> bytes:
         chunk = self._shape.chunk(number, piece)

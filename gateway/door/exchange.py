@@ -97,26 +97,29 @@ class Exchange:
         await self._start(status, content_type, [("content-length", str(len(body)))])
         await self.finish(body)
 
-    async def start_stream(self) -> None:
-        """The head of a stream of server-sent events."""
-        unbuffered = [("cache-control", "no-cache"), ("x-accel-buffering", "no")]
-        await self._start(200, "text/event-stream; charset=utf-8", unbuffered)
-
     async def write(self, data: bytes) -> None:
-        """Part of a stream, inside `while_connected`, which watches over it: a deadline for each token
-        would cost more than the token."""
+        """Part of a stream of server-sent events, inside `while_connected`, which watches over it: a deadline
+        for each token would cost more than the token."""
         self._writing_since = self._clock.now()
+        if self.status == 0:
+            await self._start_stream()
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
         self._writing_since = None
 
     async def finish(self, data: bytes = b"") -> None:
-        """The last bytes. Raises ReaderStalled."""
+        """The last bytes, of a stream unless the answer has begun otherwise. Raises ReaderStalled."""
         try:
             async with self._clock.deadline(self._limits.reader_stall_s):
+                if self.status == 0:
+                    await self._start_stream()
                 await self._send({"type": "http.response.body", "body": data, "more_body": False})
         except DeadlineExceeded as late:
             raise ReaderStalled from late
         self.finished = True
+
+    async def _start_stream(self) -> None:
+        unbuffered = [("cache-control", "no-cache"), ("x-accel-buffering", "no")]
+        await self._start(200, "text/event-stream; charset=utf-8", unbuffered)
 
     async def _start(self, status: int, content_type: str, headers: list[tuple[str, str]]) -> None:
         self.status = status

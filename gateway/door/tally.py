@@ -24,8 +24,7 @@ class Tally:
         if previous_s is None:
             self._metrics.ttft.observe(now - self._arrival)
             return
-        for _ in range(count):  # a step may bring several: they share its time
-            self._metrics.itl.observe((now - previous_s) / count)
+        self._metrics.itl.observe((now - previous_s) / count, count)  # several share the time of their step
 
     def ended(self, voice: Voice, reason: str, now: float) -> None:
         """One voice, well or not; `reason` is an ending or an error's code."""

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+import msgspec
+
 from gateway.generator import TokenEvent
 from gateway.text.detokenizer import Detokenizer
 from gateway.text.stop_matcher import StopMatcher
@@ -33,9 +35,8 @@ class SpokenToken:
     """Where its text begins in the answer, in characters."""
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """What one event adds to the answer."""
+class Piece(msgspec.Struct, frozen=True):
+    """What one event adds to the answer. One is made for each token, so it is of the cheapest kind."""
 
     text: str = ""
     calls: tuple[ToolCall, ...] = ()
@@ -68,6 +69,8 @@ class Transcript:
         self._stop = StopMatcher(stops)
         self._stop_tokens = tuple(stop_tokens)
         self._tools = tools
+        self._passes_all = not stops and tools is None
+        """Text goes out as it comes."""
         self._waiting: deque[SpokenToken] = deque()
         self._heard = 0
         """Characters that came out of the detokenizer."""
@@ -83,6 +86,8 @@ class Transcript:
     def feed_by_token(self, event: TokenEvent) -> list[Piece]:
         """The same, with a piece for each token, up to one with an ending."""
         last = len(event.tokens) - 1
+        if self._passes_all and last >= 0 and event.finish is None and not event.logprobs:
+            return self._pass_all(event.tokens)
         if last < 1:
             return [self.feed(event)]
         pieces: list[Piece] = []
@@ -90,6 +95,15 @@ class Transcript:
             pieces.append(self._add(event, (place,), event.finish if place == last else None))
             if pieces[-1].ending is not None:
                 break  # a stop string: the tokens behind it count for nothing
+        return pieces
+
+    def _pass_all(self, tokens: Sequence[int]) -> list[Piece]:
+        """What nearly every event is: tokens that are text and nothing else."""
+        pieces = [Piece(self._detokenizer.feed(token)) for token in tokens]
+        characters = sum([len(piece.text) for piece in pieces])
+        self.completion_tokens += len(pieces)
+        self._heard += characters
+        self._released += characters
         return pieces
 
     def _add(self, event: TokenEvent, places: Sequence[int], finish: FinishReason | None) -> Piece:

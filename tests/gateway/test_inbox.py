@@ -8,7 +8,7 @@ from gateway.inbox import Inbox
 from protocol.clock import LoopClock
 from protocol.errors import BatonError, DeadlineExceeded
 from protocol.ids import AttemptKey, RequestId
-from protocol.messages import Admitted, TokenDelta
+from protocol.messages import Admitted, FinishReason, TokenDelta
 from protocol.virtual_loop import run_virtual
 from tests.gateway.fake_worker import record_of
 
@@ -75,17 +75,22 @@ def test_an_overrun_ends_the_attempt_and_never_leaves_a_gap() -> None:
 
 
 def test_what_follows_is_taken_only_if_it_does() -> None:
-    """Tokens that go on at the place asked for come out at once; anything else stays for `next`."""
+    """Tokens that go on at the place asked for come out together, up to a finish; anything else stays for
+    `next`."""
 
     async def run() -> None:
         inbox, key = Inbox(LoopClock(), 8), AttemptKey(RequestId("r"), 0)
-        assert inbox.following(3) is None
+        assert inbox.following(3) == []
         tokens = [TokenDelta(key, 3, (1,)), TokenDelta(key, 4, (2, 3)), TokenDelta(key, 9, (4,))]
         for one in tokens:
             inbox.put(WORKER, one)
         inbox.put(WORKER, said(1))
-        assert [inbox.following(index) for index in (4, 3, 4, 6)] == [None, tokens[0], tokens[1], None]
+        assert [inbox.following(index) for index in (4, 3, 4, 6)] == [[], tokens[:2], [], []]
         assert [(await inbox.next(1.0)).said for _ in range(2)] == [tokens[2], said(1)]
-        assert inbox.following(10) is None
+        assert inbox.following(10) == []
+        last = TokenDelta(key, 10, (5,), finish=FinishReason.LENGTH)
+        for one in (last, TokenDelta(key, 11, (6,))):
+            inbox.put(WORKER, one)
+        assert inbox.following(10) == [last]
 
     run_virtual(run())

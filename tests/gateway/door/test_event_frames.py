@@ -15,6 +15,7 @@ from protocol.messages import TokenLogprobs
 
 TEXTS = st.text(max_size=8) | st.just(MARK) | st.just('"text":"')
 SPOKEN = (SpokenToken(1, TokenLogprobs(-1.0, ()), 0),)
+PIECES = st.builds(Piece, text=TEXTS, tokens=st.sampled_from([(), SPOKEN]))
 
 
 class FirstDiffers:
@@ -39,27 +40,28 @@ class FirstDiffers:
         raise NotImplementedError
 
 
-def piece(text: str, spoken: bool) -> Piece:
-    """One that says something."""
-    return Piece(text=text, tokens=SPOKEN if spoken or not text else ())
+def events_in(data: bytes) -> list[Json]:
+    """Whole ones, without anything between them."""
+    events = data.split(b"\n\n")
+    assert events.pop() == b""
+    return [json.loads(event.removeprefix(b"data: ")) for event in events]
 
 
-@given(st.lists(st.tuples(st.integers(0, 2), TEXTS, st.booleans()), max_size=12), st.booleans())
-def test_frames_say_what_chunks_say(said: list[tuple[int, str, bool]], null_usage: bool) -> None:
-    """Whatever the text, escaped or not, and whichever sequence it is of."""
+@given(st.lists(st.tuples(st.integers(0, 2), st.lists(PIECES, max_size=4)), max_size=6), st.booleans())
+def test_frames_say_what_chunks_say(said: list[tuple[int, list[Piece]]], null_usage: bool) -> None:
+    """Whatever the text, escaped or not, and whichever sequence it is of; the empty say nothing."""
     frames = EventFrames(FirstDiffers(), msgspec.json.Encoder(), null_usage=null_usage)
     plain = FirstDiffers()
-    for number, text, spoken in said:
-        one = piece(text, spoken)
-        wanted = plain.chunk(number, one) | ({"usage": None} if null_usage else {})
-        frame = frames.next(number, one)
-        assert frame.startswith(b"data: {") and frame.endswith(b"}\n\n") and frame.count(b"\n") == 2
-        assert json.loads(frame[len(b"data: ") :]) == wanted
+    more = {"usage": None} if null_usage else {}
+    for number, pieces in said:
+        wanted = [plain.chunk(number, piece) | more for piece in pieces if not piece.empty]
+        assert events_in(frames.next(number, pieces)) == wanted
 
 
 def test_the_last_one_carries_the_summary() -> None:
     """It is never made from a pattern."""
     frames = EventFrames(FirstDiffers(), msgspec.json.Encoder(), null_usage=True)
-    last = frames.last(0, Piece("x", ending=Ending.STOP), {"usage": {"a": 1}})
-    assert json.loads(last[len(b"data: ") :])["usage"] == {"a": 1}
-    assert json.loads(last[len(b"data: ") :])["end"] == "stop"
+    pieces = [Piece("w"), Piece("x", ending=Ending.STOP)]
+    before, last = events_in(frames.last(0, pieces, {"usage": {"a": 1}}))
+    assert (before["text"], before["usage"], before["end"]) == ("w", None, None)
+    assert (last["text"], last["usage"], last["end"]) == ("x", {"a": 1}, "stop")

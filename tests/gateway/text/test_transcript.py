@@ -112,6 +112,19 @@ def test_a_truncated_call_is_text_and_length() -> None:
     assert (text_of(pieces), pieces[-1].ending) == (CALL[:-6], Ending.LENGTH)
 
 
+@given(st.text(max_size=30), st.lists(st.integers(1, 4), max_size=10), st.sampled_from([(), ("never said",)]))
+def test_a_piece_for_each_token_tells_the_same(text: str, sizes: list[int], stops: tuple[str, ...]) -> None:
+    """Whether or not there is anything to look for in the text, and as many pieces as tokens."""
+    tokenizer = tiny_text().tokenizer
+    tokens = tokenizer.encode(text, add_special_tokens=False) + END
+    transcript = Transcript(tokenizer.detokenizer(()), stops, END)
+    pieces: list[Piece] = []
+    for event in events(tokens, sizes, FinishReason.STOP, False):
+        pieces += transcript.feed_by_token(event)
+    assert (text_of(pieces), pieces[-1].ending) == (text, Ending.STOP)
+    assert len(pieces) == transcript.completion_tokens == len(tokens)
+
+
 @given(st.text(max_size=30), st.lists(st.integers(1, 4), max_size=10))
 def test_every_token_of_a_full_answer_has_its_logprob(text: str, sizes: list[int]) -> None:
     """In order, once each, with the offset where its text begins."""
