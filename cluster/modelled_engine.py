@@ -13,7 +13,8 @@ from pathlib import Path
 
 from cluster.model_sizes import read_sizes
 from cluster.spec import MockSpec
-from engine.modelled_runner import CELL_BYTES, ModelledRunner
+from engine.cell_chain import CELL_BYTES
+from engine.modelled_runner import ModelledRunner
 from engine.runner import RunnerFacts
 from engine.step import Step
 from protocol.messages import WIRE_VERSION

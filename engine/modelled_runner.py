@@ -1,29 +1,28 @@
 """The shipped fake of the runner: real blocks, time from a model, tokens that are a hash of the KV read.
 
-KV of a token is a 64-bit cell that chains over all tokens before it. The next token is a digest of
-every cell as it lies in memory, so any foreign, stale or missing block changes the output; where
-penalties need to know the generated tokens, also of these.
+KV of a token is a 64-bit cell that chains over all tokens before it (engine/cell_chain.py). The next token
+is a digest of every cell as it lies in memory, so any foreign, stale or missing block changes the output;
+where penalties need to know the generated tokens, also of these.
 Fidelity: exact (every block is hashed at every step).
 """
 
 from __future__ import annotations
 
-import hashlib
 from array import array
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
 from typing import Protocol
+from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
 
 from engine.arena import Arena
+from engine.cell_chain import CellChain, chain_cell
 from engine.runner import RunnerFacts
 from engine.step import Draw, Sampled, Slice, Step, StepResult
 from protocol.messages import TokenLogprobs
 from protocol.sampling import Sampling
-
-CELL_BYTES = 8
 
 
 class Cost(Protocol):
@@ -83,6 +82,7 @@ class ModelledRunner:
         self._cost = cost
         cells: npt.NDArray[np.uint64] = np.zeros((num_blocks, facts.block_size), dtype=np.uint64)
         self._cells = cells
+        self._chain = CellChain()
         self._flat = cells.reshape(-1).data
         """The same memory, cell by cell: numpy takes ten times as long for one of them."""
         self._arena = Arena(cells.view(np.uint8), np.zeros(num_blocks, dtype=np.int64))
@@ -105,24 +105,25 @@ class ModelledRunner:
 
     def compute(self, piece: Slice) -> Sampled | None:
         """Writes the cells of one slice, then draws from all cells of the sequence."""
-        size, flat, blocks, position = self._facts.block_size, self._flat, piece.blocks, piece.start
+        size, blocks, position = self._facts.block_size, piece.blocks, piece.start
         last = position - 1
-        cell = flat[blocks[last // size] * size + last % size] if position else 0
-        for token in piece.tokens:
-            cell = chain_cell(cell, token)
-            flat[blocks[position // size] * size + position % size] = cell
-            position += 1
+        cell = self._flat[blocks[last // size] * size + last % size] if position else 0
+        if len(piece.tokens) == 1:
+            self._flat[blocks[position // size] * size + position % size] = chain_cell(cell, piece.tokens[0])
+        else:
+            self._write(piece, self._chain.extend(cell, piece.tokens))
         if piece.draw is None:
             return None
-        seen = self._cells.take(blocks[: -(-position // size)], axis=0).tobytes()
-        return _draw(seen[: position * CELL_BYTES], piece.draw, self._facts.vocabulary)
+        end = position + len(piece.tokens)
+        seen = self._cells.take(blocks[: -(-end // size)], axis=0).reshape(-1)
+        return _draw(seen[:end].data, piece.draw, self._facts.vocabulary)
 
-
-def chain_cell(previous: int, token: int) -> int:
-    """KV of a token: depends on every token before it (splitmix64 of both)."""
-    mixed = (previous * 0x9E3779B97F4A7C15 + token + 0x632BE59BD9B4E019) & 0xFFFFFFFFFFFFFFFF
-    mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
-    return (mixed ^ (mixed >> 31)) or 1
+    def _write(self, piece: Slice, cells: npt.NDArray[np.uint64]) -> None:
+        """Cells of a slice into its blocks."""
+        size = self._facts.block_size
+        places = np.arange(piece.start, piece.start + len(cells))
+        blocks = np.asarray(piece.blocks, np.intp)
+        self._cells[blocks[places // size], places % size] = cells
 
 
 def expected_tokens(prompt: Seq[int], sampling: Sampling, count: int, vocabulary: int) -> list[int]:
@@ -132,21 +133,22 @@ def expected_tokens(prompt: Seq[int], sampling: Sampling, count: int, vocabulary
         cells.append(chain_cell(cells[-1] if cells else 0, token))
     generated: list[int] = []
     for index in range(count):
-        drawn = _draw(cells.tobytes(), Draw(sampling, index, prompt, generated), vocabulary)
+        drawn = _draw(cells, Draw(sampling, index, prompt, generated), vocabulary)
         generated.append(drawn.token)
         cells.append(chain_cell(cells[-1], drawn.token))
     return generated
 
 
-def _draw(cells: bytes, draw: Draw, vocabulary: int) -> Sampled:
-    salt = b"" if draw.sampling.temperature == 0 else _draw_salt(draw)
-    history = np.asarray(draw.generated, np.uint64).tobytes() if draw.sampling.counts_history else b""
-    digest = hashlib.blake2b(cells + history, digest_size=8, key=salt).digest()
-    token = int.from_bytes(digest, "little") % vocabulary
+def _draw(cells: array[int] | memoryview, draw: Draw, vocabulary: int) -> Sampled:
+    digest = crc32(cells)
+    if draw.sampling.counts_history:
+        digest = crc32(array("Q", draw.generated), digest)
+    if draw.sampling.temperature:
+        digest = crc32(_draw_salt(draw), digest)
+    token = digest % vocabulary
     logprobs = None if draw.sampling.logprobs is None else TokenLogprobs(-1.0, ((token, -1.0),))
     return Sampled(token, logprobs)
 
 
-def _draw_salt(draw: Draw) -> bytes:
-    numbers = (draw.sampling.seed & 0xFFFFFFFFFFFFFFFF, draw.sampling.choice, draw.index)
-    return b"".join(number.to_bytes(8, "little") for number in numbers)
+def _draw_salt(draw: Draw) -> array[int]:
+    return array("Q", (draw.sampling.seed & 0xFFFFFFFFFFFFFFFF, draw.sampling.choice, draw.index))

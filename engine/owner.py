@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 from protocol.ids import AttemptKey, TransferId
+from protocol.wire_struct import Struct
 
 
 class OwnerKind(StrEnum):
@@ -26,8 +26,7 @@ class OwnerKind(StrEnum):
     """A step in flight may still write here."""
 
 
-@dataclass(frozen=True, slots=True)
-class Owner:
+class Owner(Struct):
     """One holder of blocks. `name` is unique within the kind."""
 
     kind: OwnerKind

@@ -11,6 +11,7 @@ from engine.block_pool import BlockPool
 from engine.owner import OwnerKind
 from engine.sequence import Sequence
 from protocol.ids import BlockId
+from protocol.wire_struct import Struct
 
 
 class StepOrder(Enum):
@@ -35,8 +36,7 @@ class SchedulePolicy:
     order: StepOrder = StepOrder.DECODE_FIRST
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
+class Chunk(Struct):
     """The next `count` tokens of a running sequence; `grow` blocks are added first."""
 
     sequence: Sequence
@@ -44,8 +44,7 @@ class Chunk:
     grow: int
 
 
-@dataclass(frozen=True, slots=True)
-class Admission:
+class Admission(Struct):
     """A waiting sequence that starts: cached blocks, fresh blocks, and its first chunk."""
 
     sequence: Sequence
@@ -54,8 +53,7 @@ class Admission:
     count: int
 
 
-@dataclass(frozen=True, slots=True)
-class Schedule:
+class Schedule(Struct):
     """Decisions of one step, to be applied in this order, but for the hits of all admissions: they
     are taken before any fresh block is, because a fresh block may be an evicted one."""
 
@@ -124,7 +122,8 @@ class _Draft:
 
     def continue_with(self, sequence: Sequence) -> None:
         """Adds the next chunk of a running sequence, preempting others if it needs room."""
-        count = self.affordable(sequence.uncomputed)
+        uncomputed = sequence.uncomputed
+        count = self.affordable(uncomputed)
         if count == 0 or sequence in self.preempted:
             return
         grow = max(0, sequence.blocks_for(sequence.planned + count) - len(sequence.blocks))
@@ -140,13 +139,13 @@ class _Draft:
             if victim is sequence:
                 return
         self.free -= grow
-        self.spend(count, sequence.uncomputed)
+        self.spend(count, uncomputed)
         self.chunks[id(sequence)] = Chunk(sequence, count, grow)
 
     def affordable(self, uncomputed: int) -> int:
         """How many of a sequence's uncomputed tokens fit into the step; a single one is a decode."""
         if uncomputed == 1:
-            return min(1, self.budget)
+            return 1 if self.budget > 0 else 0
         return min(uncomputed, self.budget, self._prompt_budget)
 
     def spend(self, count: int, uncomputed: int) -> None:

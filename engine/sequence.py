@@ -33,7 +33,10 @@ class Sequence:
     """Mutable, and touched by the engine's one thread only."""
 
     __slots__ = (
+        "_knows_all",
+        "_prompt",
         "_root",
+        "_whole",
         "alone",
         "block_size",
         "blocks",
@@ -71,6 +74,9 @@ class Sequence:
         self.hashes: list[BlockHash] = []
         self.limit = self.request.max_tokens
         self.until = min(until, self.limit)
+        self._prompt = len(self.request.prompt)
+        self._whole = self._prompt + self.until
+        self._knows_all = self.request.sampling.counts_history
         self.state = SequenceState.WAITING
         self.tag = 0.0
         """Its place among all sequences: the lowest starts first, the highest is preempted first."""
@@ -81,7 +87,7 @@ class Sequence:
     @property
     def generated(self) -> int:
         """Tokens generated so far, those sent before this attempt included."""
-        return len(self.tokens) - len(self.request.prompt)
+        return len(self.tokens) - self._prompt
 
     @property
     def planned(self) -> int:
@@ -92,14 +98,15 @@ class Sequence:
     def uncomputed(self) -> int:
         """Tokens that still have to pass through the model and that a step may compute now. A token
         that is being drawn counts, unless it is the last one, or penalties must know it first."""
-        if self.drawing and (self.ending or self.request.sampling.counts_history):
+        known = len(self.tokens) + self.drawing
+        if self.drawing and (known >= self._whole or self._knows_all):
             return 0
-        return len(self.tokens) + self.drawing - self.computed - self.in_flight
+        return known - self.computed - self.in_flight
 
     @property
     def ending(self) -> bool:
         """Whether a step in flight draws its last token, whatever that is."""
-        return self.drawing > 0 and self.generated + self.drawing >= self.until
+        return self.drawing > 0 and len(self.tokens) + self.drawing >= self._whole
 
     @property
     def unsettled(self) -> list[BlockId]:
@@ -109,8 +116,7 @@ class Sequence:
     @property
     def full_need(self) -> int:
         """Blocks that the sequence holds when it reaches its limit. The last token's KV is never needed."""
-        longest = len(self.request.prompt) + self.until
-        return self.blocks_for(max(longest - 1, len(self.tokens)))
+        return self.blocks_for(max(self._whole - 1, len(self.tokens)))
 
     @property
     def findable(self) -> list[BlockHash]:
@@ -129,16 +135,17 @@ class Sequence:
 
     def slice(self, count: int, carry: int | None) -> Slice:
         """The next `count` uncomputed tokens; `carry`: where the last of them is drawn, if it is."""
-        end = self.planned + count
-        tokens = self.tokens[self.planned : end]
+        start = self.computed + self.in_flight
+        end = start + count
+        tokens = self.tokens[start:end]
         if carry is not None:
             tokens.append(0)
         draw = None
         if end == len(self.tokens) + self.drawing:
-            sampling, prompt = self.request.sampling, self.request.prompt
-            history = self.tokens[len(prompt) :] if sampling.counts_history else ()
-            draw = Draw(sampling, self.generated + self.drawing, prompt, history)
-        return Slice(self.key, tokens, self.planned, self.blocks, draw, carry)
+            request = self.request
+            history = self.tokens[self._prompt :] if self._knows_all else ()
+            draw = Draw(request.sampling, end - self._prompt, request.prompt, history)
+        return Slice(self.key, tokens, start, self.blocks, draw, carry)
 
     def extend_hashes(self) -> None:
         """Brings `hashes` up to the last full block of `tokens`."""

@@ -1,17 +1,18 @@
-"""One engine step as data: what is computed, and what came out."""
+"""One engine step as data: what is computed, and what came out. Structs: these are made for every token."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence as Seq
-from dataclasses import dataclass, replace
+
+from msgspec import structs
 
 from protocol.ids import AttemptKey
 from protocol.messages import TokenLogprobs
 from protocol.sampling import Sampling
+from protocol.wire_struct import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Draw:
+class Draw(Struct):
     """Sample the token that follows a slice."""
 
     sampling: Sampling
@@ -23,8 +24,7 @@ class Draw:
     """Generated tokens so far (all penalties count them)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Slice:
+class Slice(Struct):
     """The part of one sequence that a step computes."""
 
     key: AttemptKey
@@ -43,8 +43,7 @@ class Slice:
     None: all tokens are known."""
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct):
     """All slices of one forward pass, in batch order."""
 
     slices: tuple[Slice, ...]
@@ -59,16 +58,14 @@ class Step:
         return Step(tuple(_filled(piece, drawn) for piece in self.slices))
 
 
-@dataclass(frozen=True, slots=True)
-class Sampled:
+class Sampled(Struct):
     """One drawn token."""
 
     token: int
     logprobs: TokenLogprobs | None
 
 
-@dataclass(frozen=True, slots=True)
-class StepResult:
+class StepResult(Struct):
     """What a step produced: one entry per slice, None where nothing was drawn."""
 
     sampled: tuple[Sampled | None, ...]
@@ -81,4 +78,4 @@ def _filled(piece: Slice, drawn: Seq[Sampled | None]) -> Slice:
         return piece
     sampled = drawn[piece.carry]
     token = 0 if sampled is None else sampled.token
-    return replace(piece, tokens=(*piece.tokens[:-1], token), carry=None)
+    return structs.replace(piece, tokens=(*piece.tokens[:-1], token), carry=None)

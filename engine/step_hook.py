@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence as Seq
-from dataclasses import dataclass
 from typing import Protocol
 
 from engine.sequence import Sequence
 from engine.step import Sampled
 from protocol.errors import BatonError
 from protocol.messages import FinishReason
+from protocol.wire_struct import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(Struct):
     """What one step did for one sequence, after its KV is in memory and its token is appended."""
 
     sequence: Sequence

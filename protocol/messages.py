@@ -143,7 +143,8 @@ class TokenDelta(Struct):
 
 
 class StepReport(Struct, tag=True):
-    """One frame per engine step and gateway; also every 250 ms when idle."""
+    """One frame per engine step and gateway, or for a few steps that are over in two milliseconds; also every
+    250 ms when idle."""
 
     deltas: tuple[TokenDelta, ...]
     load: LoadReport | None = None

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence as Seq
 
-from msgspec import structs
-
 from engine.engine import Engine
 from engine.runner import Pending
 from engine.step import Step, StepResult
 from protocol.ids import WorkerIdentity
 from protocol.kv_events import KvDumpWanted
 from protocol.limits import Limits
-from protocol.mail import Drain, EngineFacts, EngineInbox, EngineOutbox, Inbound, Outbound, PeerId, PeerLost
-from protocol.messages import Hello, Poisonous, StepReport
+from protocol.mail import Drain, EngineFacts, EngineInbox, EngineOutbox, Inbound, PeerLost
+from protocol.messages import Hello, Poisonous
 from worker.farewell import Farewell
 from worker.poison_list import PoisonList
+from worker.report_folding import fold_reports, only_more_tokens
 from worker.reporter import Reporter
 from worker.role import Role
 from worker.steps_begun import StepsBegun
@@ -24,6 +23,8 @@ POLL_S = 0.001
 SLOW_POLL_S = 0.02
 CHECK_EVERY_S = 1.0
 """Adding up all blocks takes 0.1 ms per thousand: too much for every pause between two requests."""
+TOGETHER_S = 0.002
+"""Tokens of steps that are shorter leave together, within this time."""
 EAGER_POLLS = 16
 """Polls of a transfer before it counts as slow."""
 
@@ -44,6 +45,7 @@ class WorkerCore:
         self._now = 0.0
         """As last told."""
         self._checked_at = float("-inf")
+        self._spoke_at = float("-inf")
 
     @property
     def lookahead(self) -> int:
@@ -109,12 +111,18 @@ class WorkerCore:
         self._engine.release_ended()
 
     def take_outbox(self) -> list[EngineOutbox]:
-        """What is to be sent since the last call: one StepReport a gateway, tokens folded into it."""
+        """What is to be sent since the last call: one StepReport a gateway, tokens folded into it. Tokens may
+        wait for those of a short step that has begun."""
         mail = self._outbox
         for role in self._roles:
             mail.extend(role.take_outbox())
         self._outbox = []
         mail += self._reporter.take(self._now, self._begun.predicted_s)
+        if self._begun.briefer_than(TOGETHER_S - (self._now - self._spoke_at)) and only_more_tokens(mail):
+            self._outbox = mail
+            return []
+        if mail:
+            self._spoke_at = self._now
         return fold_reports(mail)
 
     def idle_wait_s(self, now: float) -> float:
@@ -161,33 +169,3 @@ class WorkerCore:
             self._outbox.append(news)
             if news.predicted_s:
                 self._reporter.urge()
-
-
-def fold_reports(mail: Seq[EngineOutbox]) -> list[EngineOutbox]:
-    """Joins all StepReports to one peer into one frame, at the place of the last."""
-    if sum(isinstance(item, Outbound) and isinstance(item.frame, StepReport) for item in mail) < 2:
-        return list(mail)
-    last: dict[PeerId, int] = {}
-    joined: dict[PeerId, StepReport] = {}
-    for place, item in enumerate(mail):
-        if isinstance(item, Outbound) and isinstance(item.frame, StepReport):
-            last[item.peer] = place
-            before = joined.get(item.peer)
-            joined[item.peer] = item.frame if before is None else _joined(before, item.frame)
-    folded: list[EngineOutbox] = []
-    for place, item in enumerate(mail):
-        if not (isinstance(item, Outbound) and isinstance(item.frame, StepReport)):
-            folded.append(item)
-        elif last[item.peer] == place:
-            folded.append(Outbound(item.peer, joined[item.peer]))
-    return folded
-
-
-def _joined(first: StepReport, second: StepReport) -> StepReport:
-    """The newer load counts, with the samples of both."""
-    load, newer = first.load, second.load
-    if load is not None and newer is not None:
-        steps, pulls = load.step_samples + newer.step_samples, load.pull_samples + newer.pull_samples
-        newer = structs.replace(newer, step_samples=steps, pull_samples=pulls)
-    own = first.own if second.own is None else second.own
-    return StepReport(first.deltas + second.deltas, load if newer is None else newer, own)

@@ -27,6 +27,10 @@ class StepsBegun:
         seconds = sum(seconds for _, seconds in self._steps)
         return seconds if seconds > self._short_s else 0.0
 
+    def briefer_than(self, seconds: float) -> bool:
+        """Whether there are some, and they are over within `seconds`, by prediction."""
+        return bool(self._steps) and sum(predicted for _, predicted in self._steps) < seconds
+
     def begin(self, step: Step, predicted_s: float | None) -> None:
         """One more step; None where nothing like it was measured."""
         self._steps.append((step, UNKNOWN_STEP_S if predicted_s is None else predicted_s))

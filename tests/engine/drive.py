@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from engine.cell_chain import chain_cell
 from engine.engine import Engine
-from engine.modelled_runner import chain_cell
 from engine.owner import Owner, OwnerKind
 from engine.runner import Pending
 from engine.sequence import Sequence

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
+from msgspec import structs
 
 from engine.runner import Runner
 from engine.step import Draw, Sampled, Slice, Step
@@ -226,7 +227,7 @@ def carrying(tales: Sequence[Tale], placeholder: int) -> Step:
     ahead = [
         tales[row].slice((placeholder,), len(tales[row].prompt), len(tales[row].prompt) + 1) for row in rows
     ]
-    return Step(tuple(replace(part, carry=row) for part, row in zip(ahead, rows, strict=True)))
+    return Step(tuple(structs.replace(part, carry=row) for part, row in zip(ahead, rows, strict=True)))
 
 
 def an_empty_step_is_harmless(make: RunnerFactory) -> None:

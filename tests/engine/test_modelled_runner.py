@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.modelled_runner import ModelledRunner, StepCost, chain_cell, expected_tokens
+from engine.cell_chain import chain_cell
+from engine.modelled_runner import ModelledRunner, StepCost, expected_tokens
 from engine.step import Draw, Slice, Step
 from protocol.ids import AttemptKey, RequestId
 from protocol.sampling import Sampling

@@ -95,8 +95,8 @@ class Script:
 class Bench:
     """A core with one scripted role and a small engine."""
 
-    def __init__(self, blocks: int = 20) -> None:
-        self.engine = modelled_engine(blocks)
+    def __init__(self, blocks: int = 20, lookahead: int = 0) -> None:
+        self.engine = modelled_engine(blocks, lookahead=lookahead)
         self.role = Script(self.engine)
         self.core = WorkerCore(self.engine, [self.role], IDENTITY, LIMITS)
 

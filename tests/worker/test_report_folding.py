@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from protocol.ids import AttemptKey, Incarnation, RequestId, WorkerId, WorkerIdentity
 from protocol.load_report import LoadReport, OwnLoad, PullSample, StepSample
 from protocol.mail import Dial, EngineOutbox, Outbound, PeerId
-from protocol.messages import Admitted, StepReport, TokenDelta, WorkerAddress
-from worker.core import fold_reports
+from protocol.messages import Admitted, FinishReason, StepReport, TokenDelta, WorkerAddress
+from protocol.stamp import Phase, Stamp
+from worker.report_folding import fold_reports, only_more_tokens
 
 IDENTITY = WorkerIdentity(WorkerId("w"), Incarnation("i"))
 
@@ -65,3 +66,35 @@ def test_folding_makes_one_report_a_peer_and_keeps_the_order(mail: list[EngineOu
             last = max(place for place, one in enumerate(mail) if one == Outbound(peer, before[-1]))
             rest = [one for one in mail[last + 1 :] if not _is_report(one)]
             assert [one for one in behind if not _is_report(one)] == rest
+
+
+STAMPS = (Stamp(Phase.PREFILL, 1.0),)
+
+
+def _delta(name: str, index: int, *tokens: int, finish: FinishReason | None = None) -> TokenDelta:
+    return TokenDelta(AttemptKey(RequestId(name), 0), index, tokens, finish=finish)
+
+
+def _mail(*deltas: TokenDelta) -> list[EngineOutbox]:
+    return [Outbound(PeerId(1), StepReport((delta,))) for delta in deltas]
+
+
+def test_tokens_of_one_attempt_that_follow_on_each_other_become_one_delta() -> None:
+    """In its first place, with all tokens, and the end that the last one tells; a gap is left as it is."""
+    end = FinishReason.LENGTH
+    first = TokenDelta(AttemptKey(RequestId("a"), 0), 3, (30,), cached_tokens=8, stamps=STAMPS)
+    others = (_delta("b", 0, 10), _delta("a", 4, 31), _delta("b", 2, 12), _delta("a", 5, 32, finish=end))
+    (mail,) = fold_reports(_mail(first, *others))
+    whole = TokenDelta(first.key, 3, (30, 31, 32), finish=end, cached_tokens=8, stamps=STAMPS)
+    assert mail == Outbound(PeerId(1), StepReport((whole, _delta("b", 0, 10), _delta("b", 2, 12))))
+
+
+def test_only_tokens_between_the_first_and_the_last_may_wait() -> None:
+    """A first token, an end, a load and any other frame are sent at once."""
+    more = _delta("a", 4, 31)
+    first = TokenDelta(more.key, 3, (30,), stamps=STAMPS)
+    assert only_more_tokens(_mail(more, more))
+    assert not only_more_tokens(_mail(more, first))
+    assert not only_more_tokens(_mail(more, _delta("a", 5, 32, finish=FinishReason.STOP)))
+    assert not only_more_tokens([*_mail(more), Outbound(PeerId(1), StepReport((), _load(1)))])
+    assert not only_more_tokens([*_mail(more), Outbound(PeerId(1), Admitted(more.key, 0))])

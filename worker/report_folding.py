@@ -1,0 +1,89 @@
+"""Step reports that leave together: one frame a peer, one delta an attempt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence as Seq
+
+from msgspec import structs
+
+from protocol.ids import AttemptKey
+from protocol.load_report import LoadReport
+from protocol.mail import EngineOutbox, Outbound, PeerId
+from protocol.messages import StepReport, TokenDelta
+
+
+def fold_reports(mail: Seq[EngineOutbox]) -> list[EngineOutbox]:
+    """Joins all StepReports to one peer into one frame, at the place of the last."""
+    reports: dict[PeerId, list[StepReport]] = {}
+    last: dict[PeerId, int] = {}
+    for place, item in enumerate(mail):
+        if isinstance(item, Outbound) and isinstance(item.frame, StepReport):
+            reports.setdefault(item.peer, []).append(item.frame)
+            last[item.peer] = place
+    folded: list[EngineOutbox] = []
+    for place, item in enumerate(mail):
+        if not (isinstance(item, Outbound) and isinstance(item.frame, StepReport)):
+            folded.append(item)
+        elif last[item.peer] == place:
+            folded.append(Outbound(item.peer, _joined(reports[item.peer])))
+    return folded
+
+
+def only_more_tokens(mail: Seq[EngineOutbox]) -> bool:
+    """Whether all of it may wait a moment: tokens that are neither an attempt's first here nor its last."""
+    return all(
+        isinstance(item, Outbound)
+        and isinstance(item.frame, StepReport)
+        and item.frame.load is None
+        and not any(delta.stamps or delta.finish for delta in item.frame.deltas)
+        for item in mail
+    )
+
+
+def _joined(reports: Seq[StepReport]) -> StepReport:
+    """The newest load counts, with the samples of all."""
+    if len(reports) == 1:
+        return reports[0]
+    load: LoadReport | None = None
+    own = None
+    for report in reports:
+        load = report.load if load is None else _newer(load, report.load)
+        own = own if report.own is None else report.own
+    return StepReport(_deltas(reports), load, own)
+
+
+def _newer(load: LoadReport, newer: LoadReport | None) -> LoadReport:
+    if newer is None:
+        return load
+    steps, pulls = load.step_samples + newer.step_samples, load.pull_samples + newer.pull_samples
+    return structs.replace(newer, step_samples=steps, pull_samples=pulls)
+
+
+def _deltas(reports: Seq[StepReport]) -> tuple[TokenDelta, ...]:
+    """One an attempt, where they follow on each other."""
+    joined: list[TokenDelta] = []
+    places: dict[AttemptKey, int] = {}
+    for delta in (delta for report in reports for delta in report.deltas):
+        place = places.get(delta.key)
+        if place is not None and _follows(joined[place], delta):
+            joined[place] = _longer(joined[place], delta)
+        else:
+            places[delta.key] = len(joined)
+            joined.append(delta)
+    return tuple(joined)
+
+
+def _follows(first: TokenDelta, more: TokenDelta) -> bool:
+    return first.first_index + len(first.tokens) == more.first_index
+
+
+def _longer(first: TokenDelta, more: TokenDelta) -> TokenDelta:
+    return TokenDelta(
+        key=first.key,
+        first_index=first.first_index,
+        tokens=first.tokens + more.tokens,
+        logprobs=first.logprobs + more.logprobs,
+        finish=more.finish,
+        cached_tokens=first.cached_tokens,
+        stamps=first.stamps + more.stamps,
+    )
