@@ -63,6 +63,12 @@ def _haproxy(folder: Path, free_port: Callable[[str], int]) -> dict[str, str]:
     return {
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_HAPROXY_NBTHREAD": "2",
+        # A gateway that died before the first byte of its answer: another one is asked, which is safe as
+        # no client has heard anything. Not a time-out: a slow answer would be computed twice. Otherwise
+        # HAProxy answers 502, which Serve's error file turns into 500.
+        "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response",
+        # Only what fits in one buffer can be sent again.
+        "RAY_SERVE_HAPROXY_TUNE_BUFSIZE": "131072",
         "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "5",
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(free_port("127.0.0.1")),
         "RAY_SERVE_HAPROXY_STATS_PORT": str(free_port("127.0.0.1")),
