@@ -20,6 +20,19 @@ if TYPE_CHECKING:
 
 VERIFIED = "2.60."
 
+RETRY = "conn-failure empty-response\n    option http-buffer-request"
+"""A gateway that died before the first byte of its answer: another one is asked, which is safe as no
+client has heard anything. Not a time-out: a slow answer would be computed twice. The body is waited for,
+as a request that was sent in part is not sent again. Serve writes this into HAProxy's defaults as it is."""
+
+LOST_ANSWERS = tuple(
+    f"http-error status {status} content-type application/json hdr Retry-After 1 string "
+    '\'{"error":{"message":"the gateway was lost before it answered","type":"service_unavailable",'
+    '"param":null,"code":"gateway_lost"}}\''
+    for status in (502, 503, 504)
+)
+"""What HAProxy says when it has no gateway left to ask. Serve's error file says 500 for all of these."""
+
 
 class UnsupportedRay(BatonError):
     """Another Ray than the one that the private parts were verified with."""
@@ -63,6 +76,10 @@ def _haproxy(folder: Path, free_port: Callable[[str], int]) -> dict[str, str]:
     return {
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_HAPROXY_NBTHREAD": "2",
+        "RAY_SERVE_HAPROXY_RETRY_ON": RETRY,
+        "RAY_SERVE_HAPROXY_BALANCE_ALGORITHM": "\n    ".join(("leastconn", *LOST_ANSWERS)),
+        # Bytes. Only what fits in one buffer can be sent again.
+        "RAY_SERVE_HAPROXY_TUNE_BUFSIZE": "131072",
         "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "5",
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(free_port("127.0.0.1")),
         "RAY_SERVE_HAPROXY_STATS_PORT": str(free_port("127.0.0.1")),
