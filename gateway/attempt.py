@@ -162,12 +162,15 @@ class AttemptRun:
                 raise heard.said
 
     def _bad_news(self, worker: WorkerIdentity, said: Refused | Failed) -> BatonError:
-        """What a worker said, as an error. A decode worker that lost something lost its source."""
+        """What a worker said, as an error. A decode worker that lost something lost its source; if that
+        is leaving, nobody is to blame."""
         error = error_from_code(said.code, said.message)
         self.failed_at = worker
         leaves = isinstance(error, WorkerLeaving)
         if self._prefill is not None and isinstance(error, WorkerLost | TransferFailed) and not leaves:
             self.failed_at = self._prefill.identity
+            if self._prefill.leaving:
+                return WorkerLeaving(f"worker {worker.worker}'s source has left")
         return error
 
     def _lost(self, worker: WorkerIdentity, how: str) -> WorkerLost:

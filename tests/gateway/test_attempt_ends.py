@@ -45,6 +45,22 @@ def test_a_delta_without_a_token_is_no_answer() -> None:
     play(act)
 
 
+def test_a_source_that_leaves_is_no_failure() -> None:
+    """The decode worker may say that its source is lost before that one's link is: the end was planned, so
+    the request is not charged for it."""
+
+    async def act(site: Site) -> None:
+        await site.run.place()
+        site.prefill.link.say(Leaving())
+        site.decode.link.say(Failed(KEY, WorkerLost.code, "the source went away"))
+        with pytest.raises(WorkerLeaving):
+            while True:
+                await site.run.next()
+        assert site.run.failed_at == site.prefill.identity
+
+    play(act)
+
+
 @pytest.mark.parametrize("sooner_s", [0.0, ANSWER_S])
 def test_kv_that_nobody_needs_is_no_loss(sooner_s: float) -> None:
     """A first token that is the last: the decode worker may hear of it before the gateway hears the
