@@ -156,7 +156,7 @@ class Life:
         facts = RunnerFacts(
             "modelled", "cells", 4096, VOCABULARY, profile.block_size, "modelled-1", profile.lookahead
         )
-        runner = MortalRunner(facts, profile.blocks, PacedCost(pace=self._pace))
+        runner = MortalRunner(facts, profile.blocks, PacedCost(profile.step_s, pace=self._pace))
         transport = MemoryTransport(self._identity, runner.arena, self._around.fabric)
         engine = Engine(runner, SchedulePolicy(max_batch_tokens=32, max_running=8))
         warm_up(engine)

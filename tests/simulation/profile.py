@@ -54,6 +54,8 @@ class Profile:
     """Share of requests that name a worker as the source of their prefix, whatever that holds."""
     reads: FaultRates = field(default_factory=FaultRates)
     timeout_s: float = 60.0
+    step_s: float = 0.004
+    """Seconds of an engine step without its sequences; tokens of short ones leave several at once."""
     lookahead: int = 0
     """Steps that engines launch before the one in flight is over."""
     local: bool = False
@@ -110,4 +112,5 @@ def swarm(seed: int) -> Profile:
         lookahead=dice.choice((0, 1)),
         rumours=dice.choice((0.0, 0.2, 0.7)),
         local=dice.choice((False, True)),
+        step_s=dice.choice((0.004, 0.0005)),
     )
