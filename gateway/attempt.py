@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence as Seq
 from enum import Enum
-from itertools import chain
 
 from gateway.course import Course
 from gateway.inbox import Heard, Inbox
 from gateway.worker_link import WorkerLink
 from protocol.clock import Clock
+from protocol.delta_run import joined
 from protocol.errors import (
     BatonError,
     DeadlineExceeded,
@@ -108,7 +107,7 @@ class AttemptRun:
             for more in following:
                 self._next += len(more.tokens)
                 self._advance(more)
-            return joined((delta, *following)) if following else delta
+            return joined((delta, *following))
 
     def end(self) -> None:
         """Takes the attempt back from every worker that may still hold it; twice is harmless."""
@@ -202,17 +201,3 @@ class AttemptRun:
             return  # with its link, the worker has dropped the attempt by itself
         except Exception:  # or the other worker would not be told
             LOG.exception("cannot cancel at %s", link.record.worker)
-
-
-def joined(deltas: Seq[TokenDelta]) -> TokenDelta:
-    """Deltas of one attempt, each of which goes on where the one before it ends, as one."""
-    first = deltas[0]
-    return TokenDelta(
-        key=first.key,
-        first_index=first.first_index,
-        tokens=tuple(chain.from_iterable([delta.tokens for delta in deltas])),
-        logprobs=tuple(chain.from_iterable([delta.logprobs for delta in deltas])),
-        finish=deltas[-1].finish,
-        cached_tokens=first.cached_tokens,
-        stamps=tuple(chain.from_iterable([delta.stamps for delta in deltas])),
-    )

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from gateway.fair_order import Place
 from gateway.ticket import Group, Ticket
-from protocol.clock import Clock
 from router.waiting_line import WaitingLine
 
 
@@ -26,8 +25,9 @@ class FairLine:
     """The lowest place goes to the tenant that has it; who of that tenant's requests takes it is for the
     WaitingLine to say, so a tenant gains nothing from others by when its requests are due."""
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+    def __init__(self, now: Callable[[], float]) -> None:
+        """`now`: the gateway's clock, in seconds."""
+        self._now = now
         self._kin: dict[Group, Kin] = {}
 
     def __len__(self) -> int:
@@ -51,7 +51,7 @@ class FairLine:
     def call(self) -> tuple[Ticket, Place]:
         """Who goes next, and at which place; both leave the line. Somebody has to wait."""
         group, kin = min(self._kin.items(), key=lambda one: one[1].places[0])
-        number = kin.line.first(1, self._clock.now())[0]
+        number = kin.line.first(1, self._now())[0]
         kin.line.leave(number)
         ticket, place = kin.tickets.pop(number), kin.places.pop(0)
         self._tidy(group, kin)

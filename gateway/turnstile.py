@@ -52,7 +52,7 @@ class Turnstile:
     inside and finds no place lets a few behind it try as well, one after another, and then waits."""
 
     def __init__(self, clock: Clock) -> None:
-        self._line = FairLine(clock)
+        self._line = FairLine(clock.now)
         self._called: dict[int, asyncio.Future[Turn]] = {}
         """By order of arrival: what each who waits outside is told when it is called."""
         self._inside: list[Turn] = []

@@ -6,6 +6,7 @@ from collections.abc import Sequence as Seq
 
 from msgspec import structs
 
+from protocol.delta_run import joined
 from protocol.ids import AttemptKey
 from protocol.load_report import LoadReport
 from protocol.mail import EngineOutbox, Outbound, PeerId
@@ -61,29 +62,17 @@ def _newer(load: LoadReport, newer: LoadReport | None) -> LoadReport:
 
 def _deltas(reports: Seq[StepReport]) -> tuple[TokenDelta, ...]:
     """One an attempt, where they follow on each other."""
-    joined: list[TokenDelta] = []
-    places: dict[AttemptKey, int] = {}
+    runs: list[list[TokenDelta]] = []
+    latest: dict[AttemptKey, list[TokenDelta]] = {}
     for delta in (delta for report in reports for delta in report.deltas):
-        place = places.get(delta.key)
-        if place is not None and _follows(joined[place], delta):
-            joined[place] = _longer(joined[place], delta)
+        run = latest.get(delta.key)
+        if run is not None and _follows(run[-1], delta):
+            run.append(delta)
         else:
-            places[delta.key] = len(joined)
-            joined.append(delta)
-    return tuple(joined)
+            latest[delta.key] = [delta]
+            runs.append(latest[delta.key])
+    return tuple(map(joined, runs))
 
 
 def _follows(first: TokenDelta, more: TokenDelta) -> bool:
     return first.first_index + len(first.tokens) == more.first_index
-
-
-def _longer(first: TokenDelta, more: TokenDelta) -> TokenDelta:
-    return TokenDelta(
-        key=first.key,
-        first_index=first.first_index,
-        tokens=first.tokens + more.tokens,
-        logprobs=first.logprobs + more.logprobs,
-        finish=more.finish,
-        cached_tokens=first.cached_tokens,
-        stamps=first.stamps + more.stamps,
-    )

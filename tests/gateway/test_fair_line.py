@@ -9,18 +9,8 @@ from gateway.fair_line import FairLine
 from gateway.ticket import Ticket
 
 
-class Clock:
-    """A moment that a test sets; the line asks for nothing else."""
-
-    def __init__(self) -> None:
-        self.moment = 0.0
-
-    def now(self) -> float:
-        return self.moment
-
-
 def line_of(*tickets: Ticket) -> FairLine:
-    line = FairLine(Clock())  # type: ignore[arg-type]
+    line = FairLine(lambda: 0.0)
     for ticket in tickets:
         line.enter(ticket)
     return line
