@@ -57,6 +57,8 @@ class AttemptRun:
         self._deadline = clock.now() + assignment.remaining_s
         self._state = AttemptState.PLACING
         self._next = len(assignment.sent)
+        self._opened: list[WorkerLink] = []
+        """Workers in whose books it stands."""
         self._asked: list[WorkerLink] = []
         """Workers that may hold something of it."""
         self._last_token_comes = False
@@ -77,18 +79,21 @@ class AttemptRun:
         return self._assignment.alone
 
     async def place(self) -> None:
-        """Reserves at the decode worker, then hands the prompt to the prefill worker.
+        """Reserves at the decode worker, then hands the prompt to the prefill worker, in whose books it is
+        from the start: others are planned while the decode worker thinks.
         Raises Busy (or another error of the tree); then nothing is held once `end` has run."""
         assignment, course = self._assignment, self._course
         if self._prefill is None:
-            await self._ask(self._decode, Compute(assignment, course.prefix), course.work)
+            self._open(self._decode, course.work)
+            await self._ask(self._decode, Compute(assignment, course.prefix))
             self.reserved_at = self._clock.now()
             self._state = AttemptState.DECODING
             return
-        source = self._prefill.record.address
-        await self._ask(self._decode, Reserve(assignment, course.transfer, source), course.room)
+        self._open(self._decode, course.room)
+        self._open(self._prefill, course.work)
+        await self._ask(self._decode, Reserve(assignment, course.transfer, self._prefill.record.address))
         self.reserved_at = self._clock.now()
-        await self._ask(self._prefill, Prefill(assignment, course.transfer, course.prefix), course.work)
+        await self._ask(self._prefill, Prefill(assignment, course.transfer, course.prefix))
         self._state = AttemptState.PREFILLING
 
     async def next(self) -> TokenDelta:
@@ -111,9 +116,10 @@ class AttemptRun:
 
     def end(self) -> None:
         """Takes the attempt back from every worker that may still hold it; twice is harmless."""
+        while self._opened:
+            self._opened.pop().close(self._key)
         while self._asked:
             link = self._asked.pop()
-            link.close(self._key)
             if self._state is not AttemptState.DONE:
                 self._cancel(link)
 
@@ -128,9 +134,12 @@ class AttemptRun:
             self._state = AttemptState.DECODING
             self._send(self._decode, Join(self._key, delta.tokens[0]))
 
-    async def _ask(self, link: WorkerLink, frame: Compute | Reserve | Prefill, booking: Booking) -> None:
-        """Asks a worker to admit the attempt."""
+    def _open(self, link: WorkerLink, booking: Booking) -> None:
         link.open(self._key, self._inbox, booking)
+        self._opened.append(link)
+
+    async def _ask(self, link: WorkerLink, frame: Compute | Reserve | Prefill) -> None:
+        """Asks a worker to admit the attempt."""
         self._asked.append(link)
         self._send(link, frame)
         until = self._clock.now() + self._limits.peer_deadline_s

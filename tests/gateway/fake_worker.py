@@ -67,11 +67,15 @@ class FakeLink:
         self.closed = False
         self.fault: Exception | None = None
         """Raised instead of whatever should be received or sent."""
+        self.deaf_to: type[Frame] | None = None
+        """Sending one of these raises ValueError."""
 
     def send(self, frame: Frame) -> None:
         """To the worker, at once."""
         if self.fault is not None:
             raise self.fault
+        if self.deaf_to is not None and isinstance(frame, self.deaf_to):
+            raise ValueError("odd")
         if self.closed:
             raise LinkClosed("the link is closed")
         self._worker.hear(frame)

@@ -99,6 +99,25 @@ def play(act: Callable[[Site], Awaitable[None]], make: Callable[[], Site] = Site
     run_virtual(run())
 
 
+def test_the_prompt_is_in_the_books_from_the_start() -> None:
+    """Who is planned while the decode worker thinks sees the prompt at the prefill worker; a refusal takes
+    it out again."""
+
+    async def act(site: Site) -> None:
+        decode, prefill = (link.desk for link in site.links)
+        site.decode.refuses = {Reserve: Busy.code}
+        placing = asyncio.create_task(site.run.place())
+        await site.clock.sleep(ANSWER_S / 2)
+        assert prefill.open_tokens == len(request().prompt)
+        with pytest.raises(Busy):
+            await placing
+        site.run.end()
+        assert (decode.open_requests, prefill.open_requests, prefill.open_tokens) == (0, 0, 0)
+        assert site.prefill.heard == []
+
+    play(act)
+
+
 def test_decode_is_reserved_before_prefill_is_asked() -> None:
     """Prefill begins only once the decode worker has admitted; then the first token hands over."""
 

@@ -12,7 +12,7 @@ from protocol.errors import (
     WorkerLeaving,
     WorkerLost,
 )
-from protocol.messages import Failed, FinishReason, Leaving, StepReport, TokenDelta
+from protocol.messages import Failed, FinishReason, Leaving, Prefill, StepReport, TokenDelta
 from tests.gateway.fake_worker import ANSWER_S, token_at
 from tests.gateway.test_attempt import KEY, Site, play
 
@@ -106,10 +106,9 @@ def test_a_link_that_breaks_oddly_leaves_nothing() -> None:
     """An error outside the tree passes through, and `end` still takes everything back."""
 
     async def act(site: Site) -> None:
-        site.prefill.link.fault = ValueError("odd")
+        site.prefill.link.deaf_to = Prefill
         with pytest.raises(ValueError, match="odd"):
             await site.run.place()
-        site.prefill.link.fault = None
 
     play(act)
 

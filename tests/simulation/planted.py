@@ -136,9 +136,11 @@ def prefill_before_reserve(patch: pytest.MonkeyPatch) -> None:
         course = self._course
         if self._prefill is None:
             return await place_rightly(self)
-        await self._ask(self._prefill, Prefill(self._assignment, course.transfer), course.work)
+        self._open(self._decode, course.room)
+        self._open(self._prefill, course.work)
+        await self._ask(self._prefill, Prefill(self._assignment, course.transfer))
         source = self._prefill.record.address
-        await self._ask(self._decode, Reserve(self._assignment, course.transfer, source), course.room)
+        await self._ask(self._decode, Reserve(self._assignment, course.transfer, source))
         self.reserved_at = self._clock.now()
         self._state = AttemptState.PREFILLING
 
