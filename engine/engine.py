@@ -141,7 +141,8 @@ class Engine:
 
     def _budget_beside(self, decodes: int) -> int:
         policy = self._policy
-        return self._times.prompt_budget(decodes, policy.max_step_s, self.block_size, policy.max_batch_tokens)
+        longest_s = policy.step_s_beside(decodes)
+        return self._times.prompt_budget(decodes, longest_s, self.block_size, policy.max_batch_tokens)
 
     def spare(self) -> int:
         """Blocks that transfers may hold beside those they hold already, so that the largest sequence still

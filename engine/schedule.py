@@ -14,6 +14,10 @@ from protocol.ids import BlockId
 from protocol.wire_struct import Struct
 
 
+PROMPT_STEPS = 4.0
+"""So many times longer a step may be on a worker for prompts, while it decodes nothing."""
+
+
 class StepOrder(Enum):
     """Who gets the budget of a step first, among those that run."""
 
@@ -34,6 +38,12 @@ class SchedulePolicy:
     max_step_s: float = 0.5
     """Prompt chunks are cut so that a step takes no longer than this, as far as was measured."""
     order: StepOrder = StepOrder.DECODE_FIRST
+
+    def step_s_beside(self, decodes: int) -> float:
+        """Seconds that a step beside so many decoding sequences may take. Where prompts are all there is,
+        each step costs its base time once more and nobody's next token waits for it."""
+        undisturbed = not decodes and self.order is StepOrder.PREFILL_FIRST
+        return self.max_step_s * (PROMPT_STEPS if undisturbed else 1.0)
 
 
 class Chunk(Struct):
