@@ -152,17 +152,19 @@ class Life:
         self._over.set()
 
     def _core(self) -> WorkerCore:
+        self.engine = engine = self._fresh_engine()
+        warm_up(engine)
+        transport = MemoryTransport(self._identity, engine.runner.arena, self._around.fabric)
+        role = (self._prefill if self._role == "prefill" else self._decode)(engine, transport)
+        return MortalCore(engine, role, transport, self._identity, self._around.limits)
+
+    def _fresh_engine(self) -> Engine:
         profile = self._around.profile
         facts = RunnerFacts(
             "modelled", "cells", 4096, VOCABULARY, profile.block_size, "modelled-1", profile.lookahead
         )
         runner = MortalRunner(facts, profile.blocks, PacedCost(profile.step_s, pace=self._pace))
-        transport = MemoryTransport(self._identity, runner.arena, self._around.fabric)
-        engine = Engine(runner, SchedulePolicy(max_batch_tokens=32, max_running=8))
-        warm_up(engine)
-        self.engine = engine
-        role = (self._prefill if self._role == "prefill" else self._decode)(engine, transport)
-        return MortalCore(engine, role, transport, self._identity, self._around.limits)
+        return Engine(runner, SchedulePolicy(max_batch_tokens=32, max_running=8))
 
     def _prefill(self, engine: Engine, transport: MemoryTransport) -> Role:
         source, sink = self._source(engine, transport), self._sink(engine, transport)
