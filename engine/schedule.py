@@ -13,7 +13,6 @@ from engine.sequence import Sequence
 from protocol.ids import BlockId
 from protocol.wire_struct import Struct
 
-
 PROMPT_STEPS = 4.0
 """So many times longer a step may be on a worker for prompts, while it decodes nothing."""
 

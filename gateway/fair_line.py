@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import heapq
 from bisect import insort
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 
 from gateway.fair_order import Place
-from gateway.ticket import Group, Ticket
+from gateway.ticket import Kin, Ticket
+from router.overtaking import LOOK_AHEAD, Overtaking
 from router.waiting_line import WaitingLine
 
 
 @dataclass(slots=True)
-class Kin:
+class KinLine:
     """Requests of one tenant and priority, and the places that they have in the fair order together."""
 
     places: list[Place] = field(default_factory=list)
     """Lowest first."""
     line: WaitingLine = field(default_factory=WaitingLine)
-    tickets: dict[int, Ticket] = field(default_factory=dict)
 
 
 class FairLine:
@@ -28,10 +30,12 @@ class FairLine:
     def __init__(self, now: Callable[[], float]) -> None:
         """`now`: the gateway's clock, in seconds."""
         self._now = now
-        self._kin: dict[Group, Kin] = {}
+        self._kin: dict[Kin, KinLine] = {}
+        self._tickets: dict[int, Ticket] = {}
+        self._overtaking = Overtaking()
 
     def __len__(self) -> int:
-        return sum(len(kin.places) for kin in self._kin.values())
+        return len(self._tickets)
 
     def places(self) -> Iterator[Place]:
         """Of all who wait."""
@@ -40,32 +44,38 @@ class FairLine:
 
     def enter(self, ticket: Ticket) -> None:
         """It waits from now on."""
-        kin = self._kin.setdefault(ticket.group, Kin())
+        kin = self._kin.setdefault(ticket.kin, KinLine())
         insort(kin.places, ticket.place)
-        kin.tickets[ticket.number] = ticket
+        self._tickets[ticket.number] = ticket
         if ticket.again:
             kin.line.enter_again(ticket.number)
         else:
             kin.line.enter(ticket.number, ticket.start_by_s, ticket.work_s)
 
-    def call(self) -> tuple[Ticket, Place]:
-        """Who goes next, and at which place; both leave the line. Somebody has to wait."""
-        group, kin = min(self._kin.items(), key=lambda one: one[1].places[0])
-        number = kin.line.first(1, self._now())[0]
-        kin.line.leave(number)
-        ticket, place = kin.tickets.pop(number), kin.places.pop(0)
-        self._tidy(group, kin)
-        return ticket, place
+    def first(self, count: int) -> tuple[int, ...]:
+        """Numbers of those who may be tried, at most `count`, in order."""
+        now = self._now()
+        queues = [zip(kin.places, kin.line.first(count, now), strict=False) for kin in self._kin.values()]
+        return self._overtaking.bounded(tuple(number for _, number in islice(heapq.merge(*queues), count)))
+
+    def leave(self, ticket: Ticket) -> Place:
+        """It is given a place at the workers; returns the one that it takes in the fair order."""
+        kin = self._kin[ticket.kin]
+        order = kin.line.first(LOOK_AHEAD, self._now())
+        place = kin.places.pop(order.index(ticket.number) if ticket.number in order else len(order) - 1)
+        kin.line.leave(ticket.number)
+        self._overtaking.placed(ticket.number)
+        self._forget(ticket)
+        return place
 
     def withdraw(self, ticket: Ticket) -> None:
-        """It waits no longer, if it still did. Its place goes, or another has taken that: then the last."""
-        kin = self._kin.get(ticket.group)
-        if kin is None or kin.tickets.pop(ticket.number, None) is None:
-            return
+        """It waits no longer, and took no place. Its own goes, or another has taken that: then the last."""
+        kin = self._kin[ticket.kin]
         kin.line.withdraw(ticket.number)
         kin.places.remove(ticket.place if ticket.place in kin.places else kin.places[-1])
-        self._tidy(ticket.group, kin)
+        self._forget(ticket)
 
-    def _tidy(self, group: Group, kin: Kin) -> None:
-        if not kin.places:
-            del self._kin[group]
+    def _forget(self, ticket: Ticket) -> None:
+        del self._tickets[ticket.number]
+        if not self._kin[ticket.kin].places:
+            del self._kin[ticket.kin]

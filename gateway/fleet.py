@@ -29,7 +29,7 @@ class Fleet:
         self, directory: Directory, dialer: Dialer, clock: Clock, limits: Limits, outlook: Outlook
     ) -> None:
         """`outlook` is kept up to date with whoever is linked."""
-        self.gong = Gong(clock)
+        self.gong = Gong()
         """Rings when there may be a place where there was none."""
         self.quarantine = Quarantine(clock, limits.poison_s, self._tell)
         """Of this gateway, and as far as its workers have heard of others."""

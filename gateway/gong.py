@@ -2,39 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
-
-from protocol.clock import Clock
-from protocol.errors import DeadlineExceeded
+from collections.abc import Callable
 
 
 class Gong:
-    """Rings are counted, so one that comes while somebody is busy is not missed."""
+    """Rung by whatever may have made a place free."""
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._waiting: list[asyncio.Future[None]] = []
-        self.rings = 0
+    def __init__(self) -> None:
+        self._listeners: list[Callable[[], None]] = []
+
+    def tell(self, listener: Callable[[], None]) -> None:
+        """Called at each ring from now on."""
+        self._listeners.append(listener)
 
     def ring(self) -> None:
         """Something has changed."""
-        self.rings += 1
-        waiting, self._waiting = self._waiting, []
-        for one in waiting:
-            if not one.done():
-                one.set_result(None)
-
-    async def heard(self, since: int, within_s: float) -> None:
-        """Returns as soon as there are more rings than `since`, after `within_s` seconds at the latest."""
-        if self.rings != since:
-            return
-        rung = asyncio.get_running_loop().create_future()
-        self._waiting.append(rung)
-        try:
-            async with self._clock.deadline(within_s):
-                await rung
-        except DeadlineExceeded:
-            return
-        finally:
-            if rung in self._waiting:
-                self._waiting.remove(rung)
+        for listener in self._listeners:
+            listener()

@@ -52,8 +52,11 @@ class Journey:
     """Block keys, as far as anybody asked for them."""
     notes: deque[AttemptNote] = field(default_factory=lambda: deque(maxlen=NOTES))
     phases: PhaseClock = field(init=False)
+    number: int = field(init=False)
+    """Order of arrival at this gateway."""
 
     def __post_init__(self) -> None:
+        self.number = self.place[1]
         self.phases = PhaseClock(self.arrived_at)
 
     def remaining_s(self, now: float) -> float:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
-from functools import partial
 
 from gateway.admission import RETRY_AFTER_S, Admission
 from gateway.attempt import AttemptRun
@@ -35,8 +34,6 @@ from router.joint_router import JointRouter
 from router.prompt_chain import PromptChain
 from router.route_plan import RoutePlan
 
-TRY_GAP_S = 0.002
-"""Between two tries of one who waits, however often the gong rings."""
 LAST_RESORT_SHARE = 0.5
 """Share of the longest wait for a place, after which any plan is better than an error soon."""
 RUNNERS_UP = 3
@@ -56,7 +53,8 @@ class Placing:
         limits: Limits,
         new_transfer: Callable[[], TransferId],
     ) -> None:
-        self.turnstile = Turnstile(clock)
+        self.turnstile = Turnstile(clock, limits.report_every_s)
+        fleet.gong.tell(self.turnstile.news)
         self.forecast = Forecast()
         self.admission = Admission(self.turnstile, self.forecast, limits)
         self._fleet = fleet
@@ -98,29 +96,25 @@ class Placing:
                 while not turn.over:
                     if not journey.sent:
                         self.admission.check(journey.request, 0, self._left_s(journey))
-                    rings, began = self._fleet.gong.rings, self._clock.now()
-                    run = await self._try_plans(journey, turn.pass_on, last_resort=began >= patient_until)
+                    late = self._clock.now() >= patient_until
+                    run = await self._try_plans(journey, turn.pass_on, last_resort=late)
                     if run is not None:
-                        turn.placed()
+                        turn.pass_on()
                         self._got_place(journey, turn.place, waited=True)
                         return run
                     if not turn.over:
-                        await turn.others_try(partial(self._news, rings, began))
-
-    async def _news(self, rings: int, began: float) -> None:
-        """Something has changed since the gong had rung so often, and the last try."""
-        await self._fleet.gong.heard(rings, self._limits.report_every_s)
-        await self._clock.sleep(began + TRY_GAP_S - self._clock.now())
+                        await turn.others_try()
+            journey.place = turn.place  # it was asked for and refused, so it waits on with what it took
 
     def _ticket(self, journey: Journey) -> Ticket:
         """Due is what is promised, not the deadline: who would miss that is refused, not passed over."""
         request, ask = journey.request, self._ask(journey)
-        kin = (request.tenant, request.priority)
-        if ask is None or journey.attempts:
-            return Ticket(journey.place, kin, again=journey.attempts > 0)
+        number, place, kin = journey.number, journey.place, (request.tenant, request.priority)
+        if ask is None or journey.placed_at is not None:
+            return Ticket(number, place, kin, again=journey.placed_at is not None)
         work_s = self._router.prompt_s(ask)
         due_s = self._clock.now() + self._router.promised_s(ask)
-        return Ticket(journey.place, kin, due_s - work_s, work_s)
+        return Ticket(number, place, kin, due_s - work_s, work_s)
 
     def _got_place(self, journey: Journey, place: Place, *, waited: bool) -> None:
         self._order.passed(place, journey.request.priority)

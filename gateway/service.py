@@ -45,7 +45,7 @@ class Gateway:
         self._quarantine = fleet.quarantine
         self._recovery = Recovery(self._quarantine, limits, on_replan)
         self._order = FairOrder()
-        self._suspects = Turnstile(clock)
+        self._suspects = Turnstile(clock, limits.report_every_s)
         self._placing = Placing(fleet, router, self._recovery, self._order, clock, limits, new_transfer)
         self.logbook = Logbook()
         """What became of requests, and what is being done for those that are open."""
@@ -116,4 +116,6 @@ class Gateway:
         """Waits until no other suspect of this gateway is computed."""
         if journey.suspect:
             async with self._clock.deadline(journey.remaining_s(self._clock.now())):
-                await alone.enter_async_context(self._suspects.turn(Ticket(journey.place)))
+                kin = (journey.request.tenant, journey.request.priority)
+                ticket = Ticket(journey.number, journey.place, kin)
+                await alone.enter_async_context(self._suspects.turn(ticket))

@@ -20,7 +20,8 @@ from replay.timeline import Timeline
 from replay.trace import BLOCK_TOKENS, TraceRequest
 from router.cluster_view import ClusterView
 from router.joint_planner import Placement
-from router.waiting_line import LOOK_AHEAD, WaitingLine
+from router.overtaking import LOOK_AHEAD, Overtaking
+from router.waiting_line import WaitingLine
 
 
 class World:
@@ -51,6 +52,7 @@ class World:
         self._jobs = [self._job(number, one, settings) for number, one in enumerate(requests)]
         self._next = 0
         self._line = WaitingLine()
+        self._overtaking = Overtaking()
         self._doorsteps: list[deque[tuple[Job, Placement]]] = [deque() for _ in range(workers)]
         for engine in self._engines:
             self._board.note(engine)
@@ -80,7 +82,8 @@ class World:
     def _place(self) -> None:
         """Places who waits, in order, while anybody finds a place."""
         while self._policy.may_place(self._view()) and any(
-            self._try(number) for number in self._line.first(LOOK_AHEAD, self.timeline.now)
+            self._try(number)
+            for number in self._overtaking.bounded(self._line.first(LOOK_AHEAD, self.timeline.now))
         ):
             pass
 
@@ -94,6 +97,7 @@ class World:
         if found is None:
             return False
         self._line.leave(number)
+        self._overtaking.placed(number)
         self._doorsteps[found.decode].append((job, found))
         self._open(self._engines[found.decode])
         return True

@@ -7,10 +7,6 @@ from collections import deque
 from collections.abc import Iterable
 from itertools import chain, islice
 
-LOOK_AHEAD = 4
-"""Of those who wait, how many are tried when the first finds no place."""
-OVERTAKEN_MOST = 16
-"""Places that may go to others while the first finds none: else small ones would keep a large one waiting."""
 LATE_TURN = 16
 """While anybody is late, every so many places at least one goes to the late."""
 
@@ -33,16 +29,17 @@ class WaitingLine:
         self._late: dict[int, None] = {}
         self._passed = 0
         """Places given to others since one was given to the late."""
-        self._head: int | None = None
-        self._overtaken = 0
-        """Places given to others since the head is the head."""
 
     def __len__(self) -> int:
         return len(self._again) + len(self._timely) + len(self._late)
 
     def enter(self, number: int, start_by_s: float, work_s: float) -> None:
-        """`start_by_s`: the last moment at which its prompt, `work_s` of work, can be begun in time."""
+        """`start_by_s`: the last moment at which its prompt, `work_s` of work, can be begun in time. Whoever
+        was in the line before, and comes back, stands where it stood: numbers tell who arrived first."""
+        comes_back = bool(self._timely) and number < next(reversed(self._timely))
         self._timely[number] = work_s
+        if comes_back:
+            self._timely = dict(sorted(self._timely.items()))
         heapq.heappush(self._due, (start_by_s, number))
 
     def enter_again(self, number: int) -> None:
@@ -50,19 +47,14 @@ class WaitingLine:
         self._again.append(number)
 
     def first(self, count: int, now: float) -> tuple[int, ...]:
-        """At most `count` of them, in order; only the first when it was overtaken often enough."""
+        """At most `count` of them, in order."""
         self._sort_out(now)
         turn = 1 if self._passed >= LATE_TURN - 1 else 0
         late_first, late_last = islice(self._late, turn), islice(self._late, turn, None)
-        order = tuple(islice(chain(self._again, late_first, self._in_time(count, now), late_last), count))
-        if order and order[0] != self._head:
-            self._head, self._overtaken = order[0], 0
-        return order[:1] if self._overtaken >= OVERTAKEN_MOST else order
+        return tuple(islice(chain(self._again, late_first, self._in_time(count, now), late_last), count))
 
     def leave(self, number: int) -> None:
         """It has a place."""
-        if number != self._head:
-            self._overtaken += 1
         if number in self._again:
             self._again.remove(number)
         if self._timely.pop(number, None) is not None and self._late:

@@ -52,7 +52,7 @@ ELSEWHERE: dict[tuple[str, str, str], str] = {
     ("gateway/store/redis_connection.py", "close", "aclose"): OUR_SIDE,
     ("gateway/store/redis_store.py", "close", "close"): OUR_SIDE,
     ("gateway/service.py", "_answer", "aclose"): OUR_SIDE,
-    ("gateway/turnstile.py", "others_try", "wait"): "Placing.place waits within max_place_wait_s",
+    ("gateway/turn.py", "called", "wait"): "Placing.place waits within max_place_wait_s",
     ("gateway/store/sqlite_store.py", "get", "execute"): "the executor is given a deadline",
     ("gateway/worker_link.py", "pump", "receive"): LIVENESS,
     ("gateway/worker_link.py", "disconnect", "close"): CALLER,

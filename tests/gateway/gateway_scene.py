@@ -123,7 +123,7 @@ def link_to(worker: FakeWorker, limits: Limits = LIMITS) -> WorkerLink:
     """A gateway's end of a link to one worker, without a fleet."""
     clock = LoopClock()
     quarantine = Quarantine(clock, limits.poison_s, lambda said: None)
-    return WorkerLink(worker.record, worker.dialled(), limits, Outlook(SMALL_INDEX), Gong(clock), quarantine)
+    return WorkerLink(worker.record, worker.dialled(), limits, Outlook(SMALL_INDEX), Gong(), quarantine)
 
 
 @asynccontextmanager

@@ -36,7 +36,7 @@ def of(tenant: str, *, prompt: int = 40, priority: int = 0, timeout_s: float = 6
 def test_bounds_and_shares_hold_whoever_comes_and_goes(visits: list[tuple[str, bool]]) -> None:
     """Never more than the bound; a tenant within its share is refused only when all is full; accounts
     add up in the end."""
-    admission = Admission(Turnstile(LoopClock()), Forecast(), LIMITS)
+    admission = Admission(Turnstile(LoopClock(), 0.25), Forecast(), LIMITS)
     inside: list[Request] = []
     for tenant, comes in visits:
         mine = [one for one in inside if one.tenant == tenant]
@@ -92,16 +92,16 @@ def test_who_ended_without_a_token_makes_the_forecast_worse_never_better() -> No
 
 def _checked(ahead: int, remaining_s: float, waiting: int) -> BatonError | None:
     async def run() -> BatonError | None:
-        turnstile, forecast = Turnstile(LoopClock()), Forecast()
+        turnstile, forecast = Turnstile(LoopClock(), 0.25), Forecast()
         _tell(forecast)
         admission = Admission(turnstile, forecast, LIMITS)
 
         async def wait(number: int) -> None:
-            async with turnstile.turn(Ticket((0.0, number))):
+            async with turnstile.turn(Ticket(number, (0.0, number), ("", 0))):
                 pass
 
         async with AsyncExitStack() as inside:
-            await inside.enter_async_context(turnstile.turn(Ticket((0.0, 0))))
+            await inside.enter_async_context(turnstile.turn(Ticket(0, (0.0, 0), ("", 0))))
             waiters = [asyncio.create_task(wait(i + 1)) for i in range(waiting)]
             await asyncio.sleep(0)
             try:

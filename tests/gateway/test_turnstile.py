@@ -11,16 +11,21 @@ from gateway.ticket import Ticket
 from gateway.turnstile import Turnstile
 from protocol.clock import LoopClock
 from protocol.virtual_loop import run_virtual
-from router.waiting_line import LOOK_AHEAD, OVERTAKEN_MOST
+from router.overtaking import LOOK_AHEAD, OVERTAKEN_MOST
 
 Visit = tuple[int, float, float, float | None]
 """Number, when it comes, how long it stays inside, how long before it is cancelled."""
 
 
+def ticket(number: int) -> Ticket:
+    """Of the request that came as that number, all of one tenant."""
+    return Ticket(number, (0.0, number), ("", 0))
+
+
 async def _visit(turnstile: Turnstile, visit: Visit, log: list[tuple[str, int]]) -> None:
     number, comes_at, stays_s, _ = visit
     await asyncio.sleep(comes_at)
-    async with turnstile.turn(Ticket((0.0, number))):
+    async with turnstile.turn(ticket(number)):
         log.append(("in", number))
         try:
             await asyncio.sleep(stays_s)
@@ -31,7 +36,7 @@ async def _visit(turnstile: Turnstile, visit: Visit, log: list[tuple[str, int]])
 def _play(visits: list[Visit]) -> tuple[list[tuple[str, int]], bool]:
     async def run() -> tuple[list[tuple[str, int]], bool]:
         log: list[tuple[str, int]] = []
-        turnstile = Turnstile(LoopClock())
+        turnstile = Turnstile(LoopClock(), 0.25)
         tasks = [asyncio.create_task(_visit(turnstile, visit, log)) for visit in visits]
         for task, visit in zip(tasks, visits, strict=True):
             if visit[3] is not None:
@@ -52,14 +57,14 @@ def test_it_is_handed_over_so_nobody_slips_in_between() -> None:
     """Whoever comes in the instant of a hand-over finds it taken."""
 
     async def run() -> None:
-        turnstile = Turnstile(LoopClock())
+        turnstile = Turnstile(LoopClock(), 0.25)
         inside = asyncio.Event()
 
         async def wait() -> None:
-            async with turnstile.turn(Ticket((0.0, 1))):
+            async with turnstile.turn(ticket(1)):
                 inside.set()
 
-        async with turnstile.turn(Ticket((0.0, 0))):
+        async with turnstile.turn(ticket(0)):
             waiter = asyncio.create_task(wait())
             await asyncio.sleep(0)
         assert not turnstile.is_free
@@ -98,10 +103,10 @@ def test_whoever_passes_on_lets_the_next_one_in() -> None:
     """A turn can be over before its visit is; it is handed over once, to the lowest."""
 
     async def run() -> list[int]:
-        turnstile, entered = Turnstile(LoopClock()), []
+        turnstile, entered = Turnstile(LoopClock(), 0.25), []
 
         async def visit(number: int) -> None:
-            async with turnstile.turn(Ticket((0.0, number))) as turn:
+            async with turnstile.turn(ticket(number)) as turn:
                 entered.append(number)
                 await asyncio.sleep(0.0 if number else 0.1)  # the others come meanwhile
                 turn.pass_on()
@@ -117,28 +122,31 @@ def test_whoever_passes_on_lets_the_next_one_in() -> None:
 
 
 def _rounds(overtakes: int) -> list[int]:
-    """Who tries in which order while number 0 finds no place, and others find theirs at their first try."""
+    """Who tries in which order while number 0 finds no place, and others find theirs at their first try;
+    there is news every second."""
     tries: list[int] = []
 
     async def run() -> None:
-        turnstile = Turnstile(LoopClock())
+        turnstile = Turnstile(LoopClock(), 60.0)
 
         async def news() -> None:
-            await asyncio.sleep(1.0)
+            for _ in range(3):
+                await asyncio.sleep(1.0)
+                turnstile.news()
 
         async def stuck() -> None:
-            async with turnstile.turn(Ticket((0.0, 0))) as turn:
+            async with turnstile.turn(ticket(0)) as turn:
                 await asyncio.sleep(0.1)  # the others come meanwhile
                 for _ in range(3):
                     tries.append(0)
-                    await turn.others_try(news)
+                    await turn.others_try()
 
         async def lucky(number: int) -> None:
-            async with turnstile.turn(Ticket((0.0, number))) as turn:
+            async with turnstile.turn(ticket(number)) as turn:
                 tries.append(number)
-                turn.placed()
+                turn.pass_on()
 
-        await asyncio.gather(stuck(), *(lucky(1 + i) for i in range(overtakes)))
+        await asyncio.gather(news(), stuck(), *(lucky(1 + i) for i in range(overtakes)))
         assert turnstile.is_free
 
     run_virtual(run())
@@ -157,25 +165,93 @@ def test_nobody_is_overtaken_for_ever() -> None:
     assert tries[OVERTAKEN_MOST + 1 :] == [0, 0, OVERTAKEN_MOST + 1, OVERTAKEN_MOST + 2]
 
 
-def test_only_a_few_look_past_the_first() -> None:
-    """All who found no place wait for news together, and try again in their order."""
-    tries: list[int] = []
+def _unlucky(count: int, comes_at: float, newest: Ticket | None = None) -> list[tuple[float, int]]:
+    """Moments and numbers of all tries, where nobody finds a place and there is news after one second; the
+    `newest` comes at `comes_at`."""
+    tries: list[tuple[float, int]] = []
 
     async def run() -> None:
-        turnstile = Turnstile(LoopClock())
+        clock = LoopClock()
+        turnstile = Turnstile(clock, 60.0)
 
-        async def news() -> None:
-            await asyncio.sleep(1.0)
+        async def client(own: Ticket, at: float) -> None:
+            await clock.sleep(at)
+            async with turnstile.turn(own) as turn:
+                while clock.now() < 1.0:
+                    tries.append((clock.now(), own.number))
+                    await turn.others_try()
+                tries.append((clock.now(), own.number))
 
-        async def client(number: int) -> None:
-            async with turnstile.turn(Ticket((0.0, number))) as turn:
-                await asyncio.sleep(0.0 if number else 0.1)  # the others come meanwhile
-                for _ in range(2):
-                    tries.append(number)
-                    await turn.others_try(news)
-
-        await asyncio.gather(*(client(number) for number in range(LOOK_AHEAD + 1)))
+        tasks = [asyncio.create_task(client(ticket(number), 0.0)) for number in range(count)]
+        if newest is not None:
+            tasks.append(asyncio.create_task(client(newest, comes_at)))
+        await clock.sleep(1.0)
+        turnstile.news()
+        await asyncio.gather(*tasks)
         assert turnstile.is_free
 
     run_virtual(run())
+    return tries
+
+
+def test_only_a_few_look_past_the_first() -> None:
+    """They try one after another, wait for news together, and then try again in their order."""
+    tries = [number for _, number in _unlucky(LOOK_AHEAD + 1, 0.0)]
     assert tries[: 2 * LOOK_AHEAD] == [*range(LOOK_AHEAD), *range(LOOK_AHEAD)]
+
+
+def test_who_comes_while_others_wait_for_news_tries_at_once() -> None:
+    """As long as few stand before it."""
+    assert (0.5, 7) in _unlucky(LOOK_AHEAD - 1, 0.5, ticket(7))
+    assert (0.5, 7) not in _unlucky(LOOK_AHEAD, 0.5, ticket(7))
+
+
+def test_who_would_be_late_lets_others_pass_though_it_was_tried() -> None:
+    """After news, the order is that of the moment."""
+
+    async def run() -> list[int]:
+        clock = LoopClock()
+        turnstile, tries = Turnstile(clock, 60.0), list[int]()
+
+        async def client(own: Ticket) -> None:
+            async with turnstile.turn(own) as turn:
+                for _ in range(2):
+                    tries.append(own.number)
+                    await turn.others_try()
+
+        soon = Ticket(0, (0.0, 0), ("", 0), start_by_s=0.5, work_s=0.1)
+        later = Ticket(1, (0.0, 1), ("", 0), start_by_s=9.0, work_s=0.1)
+        clients = [asyncio.create_task(client(own)) for own in (soon, later)]
+        for _ in range(2):
+            await clock.sleep(1.0)
+            turnstile.news()
+        await asyncio.gather(*clients)
+        return tries
+
+    assert run_virtual(run()) == [0, 1, 1, 0]
+
+
+def test_without_news_those_who_tried_look_again() -> None:
+    """Whatever was not heard of: nobody waits for ever."""
+
+    async def run() -> float:
+        clock = LoopClock()
+        async with Turnstile(clock, 0.25).turn(ticket(0)) as turn:
+            await turn.others_try()
+            return clock.now()
+
+    assert run_virtual(run()) == 0.25
+
+
+def test_news_while_somebody_tries_is_not_missed() -> None:
+    """It may be of what it has looked at already: it tries once more."""
+
+    async def run() -> float:
+        clock = LoopClock()
+        turnstile = Turnstile(clock, 60.0)
+        async with turnstile.turn(ticket(0)) as turn:
+            turnstile.news()
+            await turn.others_try()
+            return clock.now()
+
+    assert run_virtual(run()) < 0.1

@@ -96,9 +96,7 @@ class RealStack:
         self._fleet = Fleet(self._around.directory, dialer, self._clock, LIMITS, outlook)
         slo = Slo(settings.slo.ttft_s, settings.slo.itl_s)
         router = JointRouter(outlook, slo, LIMITS.max_reserved_wait_s)
-        self._gateway = Gateway(
-            self._fleet, router, self._clock, LIMITS, self._transfer, on_end=self._ended
-        )
+        self._gateway = Gateway(self._fleet, router, self._clock, LIMITS, self._transfer, on_end=self._ended)
 
     async def run(self, requests: Sequence[TraceRequest]) -> Outcome:
         """Every request asked when it arrives, and read to its end."""
@@ -144,7 +142,7 @@ class RealStack:
 
 
 def asked(number: int, one: TraceRequest) -> Request:
-    """Equal ids give equal blocks of tokens, others different ones; greedy, so that lengths are the trace's."""
+    """Equal ids give equal blocks of tokens, other ids other ones. It ends by its length alone."""
     prompt = [token for block in one.chain for token in _block(block)][: one.input_tokens]
     return Request(
         id=RequestId(str(number)),
