@@ -14,6 +14,7 @@ from pathlib import Path
 import uvicorn
 
 from cluster.gateway_entry import build_gateway
+from cluster.listeners import take_in_many
 from cluster.preflight import prepared
 from cluster.spare_cores import leave_decode_cores
 from cluster.spec import Spec
@@ -38,15 +39,10 @@ async def serve(spec: Spec) -> None:
         await asyncio.gather(*(worker.start(START_S) for worker in workers))
         gateway = await build_gateway(spec, directory)
         stack.push_async_callback(gateway.stop)
-        await uvicorn.Server(
-            uvicorn.Config(
-                gateway.app,
-                host=spec.gateway.host,
-                port=spec.gateway.port,
-                log_level="warning",
-                access_log=False,
-            )
-        ).serve()
+        take_in_many()
+        host, port = spec.gateway.host, spec.gateway.port
+        config = uvicorn.Config(gateway.app, host=host, port=port, log_level="warning", access_log=False)
+        await uvicorn.Server(config).serve(sockets=[config.bind_socket()])
 
 
 def main() -> None:

@@ -17,6 +17,7 @@ from ray.serve import Application
 from cluster.deployments import DECODE, GATEWAY, PREFILL, version
 from cluster.directories import open_directory
 from cluster.gateway_entry import GatewayApp, build_gateway
+from cluster.listeners import take_in_many
 from cluster.ray_private import (
     end_on_sigterm,
     keep_replica_on_loopback,
@@ -104,6 +105,7 @@ class GatewayReplica:
         keep_replica_on_loopback()
         let_gateway_take_its_port_over()
         let_door_name_requests()
+        take_in_many()
         self._spec = spec
         self._gateway: GatewayApp | None = None
 

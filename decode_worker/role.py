@@ -37,7 +37,6 @@ class DecodeRole:
         self._reservations: dict[AttemptKey, Reservation] = {}
         self._by_transfer: dict[TransferId, AttemptKey] = {}
         self._outbox: list[EngineOutbox] = []
-        self._planned_at = 0.0
 
     def receive(self, mail: Inbound, now: float) -> None:
         """Commands of gateways; the verbs of sources and readers of KV."""
@@ -67,7 +66,6 @@ class DecodeRole:
 
     def before_plan(self, now: float) -> None:
         """Moves transfers, lets verified requests join, ends what is too late."""
-        self._planned_at = now
         for attempt in self._attempts.expired(now):
             self._fail(attempt.key, DeadlineExceeded("the deadline passed"), now)
         self._source.before_plan(now)
@@ -86,14 +84,14 @@ class DecodeRole:
                 reservation.verified_at = now
                 self._start_if_whole(reservation)
 
-    def after_commit(self, progress: Seq[Progress], now: float) -> None:
+    def after_commit(self, progress: Seq[Progress], began: float, now: float) -> None:
         """Streams what a step drew."""
         for one in progress:
             attempt = self._attempts.get(one.sequence.key)
             if attempt is None:
                 continue
             if attempt.started_at is None:
-                attempt.started_at = self._planned_at
+                attempt.started_at = began
             if one.error is not None:
                 self._fail(attempt.key, one.error, now)
             if one.sampled is None:

@@ -190,7 +190,8 @@ class Engine:
             return decided
         self._budget = self._budget_beside(sum(1 for one in self._running if one.uncomputed == 1))
         for running, waiting in self._turns.next(self._running, self.waiting):
-            decided = schedule(running, waiting, self.pool, self._policy, self.block_size, self._budget)
+            bounds = self._budget, self._times.prompts_together(sum(s.uncomputed for s in waiting))
+            decided = schedule(running, waiting, self.pool, self._policy, self.block_size, *bounds)
             if decided.changes:
                 break
         return decided

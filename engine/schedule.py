@@ -83,17 +83,19 @@ def schedule(
     policy: SchedulePolicy,
     block_size: int,
     prompt_budget: int | None = None,
+    together: int | None = None,
 ) -> Schedule:
     """Running sequences first, by the policy's order and then by admission; then waiting ones, in order.
 
-    Of the budget, at most `prompt_budget` tokens go to prompts (None: all may). Without room the
+    Of the budget, at most `prompt_budget` tokens go to prompts (None: all may); beside other prompts one
+    only starts if that makes no more than `together` tokens (None: always). Without room the
     running sequence with the highest tag (the youngest, of equals) is preempted, but never the
     largest one, so the batch always drains. Nothing is admitted in a step that preempts. Changes nothing.
 
     Blocks that a step in flight still writes, or whose sequence it ends, come free when it is over:
     whoever needs them waits for that.
     """
-    draft = _Draft(running, pool, policy.max_batch_tokens, prompt_budget)
+    draft = _Draft(running, pool, policy.max_batch_tokens, prompt_budget, together)
     prompts_last = policy.order is StepOrder.DECODE_FIRST
     for sequence in sorted(running, key=lambda s: (s.uncomputed > 1) is prompts_last):
         draft.continue_with(sequence)
@@ -108,13 +110,21 @@ class _Draft:
     """A step being put together: what is left of the budget and of the pool."""
 
     def __init__(
-        self, running: Seq[Sequence], pool: BlockPool, budget: int, prompt_budget: int | None
+        self,
+        running: Seq[Sequence],
+        pool: BlockPool,
+        budget: int,
+        prompt_budget: int | None,
+        together: int | None,
     ) -> None:
         self._running = running
         self._pool = pool
         self._dropped: dict[BlockId, int] = {}
         self.budget = budget
         self._prompt_budget = budget if prompt_budget is None else prompt_budget
+        self._together = together
+        self._prompts = 0
+        """Tokens that go to prompts."""
         self.free = pool.available
         self.chunks: dict[int, Chunk] = {}
         self.preempted: list[Sequence] = []
@@ -162,6 +172,13 @@ class _Draft:
         self.budget -= count
         if uncomputed > 1:
             self._prompt_budget -= count
+            self._prompts += count
+
+    def is_crowded(self, uncomputed: int) -> bool:
+        """Whether a prompt that has not begun had better wait for the next step."""
+        if self._together is None or uncomputed == 1:
+            return False
+        return self._prompts > 0 and self._prompts + uncomputed > self._together
 
     def _victim(self) -> Sequence | None:
         candidates = [
@@ -206,7 +223,7 @@ def _admit(
         count = draft.affordable(uncomputed)
         revived = [b for b in hits if pool.refs(b) == 0 and b not in claimed]
         fresh = sequence.blocks_for(len(sequence.tokens)) - len(hits)
-        if count == 0 or fresh + len(revived) > draft.free:
+        if count == 0 or draft.is_crowded(uncomputed) or fresh + len(revived) > draft.free:
             break
         claimed.update(revived)
         draft.free -= fresh + len(revived)

@@ -27,9 +27,9 @@ class StepHook(Protocol):
     """Called by the step loop, in the engine's one thread. Never blocks."""
 
     def before_plan(self, now: float) -> None:
-        """Between two steps: move what is due."""
+        """Before each step, and while one lasts on a device: move what is due."""
         ...
 
-    def after_commit(self, progress: Seq[Progress], now: float) -> None:
-        """After a step: what advanced."""
+    def after_commit(self, progress: Seq[Progress], began: float, now: float) -> None:
+        """After a step that began at `began`: what advanced."""
         ...

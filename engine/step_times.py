@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import math
+
+from engine.prompt_cost_fit import PromptCostFit
+
 WEIGHT = 0.2
 """Of a new measurement in the running average."""
 MIN_PROMPT_TOKENS = 16
 """Smaller chunks say nothing about the cost of a prompt token."""
+CHEAP_SHARE = 2.0
+"""Prompts are computed together at least until their tokens cost so many times the fixed part of a step."""
+BACKLOG_SHARE = 1.5
+"""Of what is best for a backlog that nothing follows: where there is one, more comes."""
+LEAST_TOGETHER = 256
+"""Tokens, whatever was measured."""
 
 
 class StepTimes:
@@ -18,6 +28,7 @@ class StepTimes:
     def __init__(self) -> None:
         self._decode_s: dict[int, float] = {}
         self._token_s = 0.0
+        self._prompts = PromptCostFit()
 
     @property
     def token_s(self) -> float:
@@ -30,9 +41,11 @@ class StepTimes:
             known = self._decode_s.get(decodes.bit_length(), seconds)
             self._decode_s[decodes.bit_length()] = known + WEIGHT * (seconds - known)
         elif prompt_tokens >= MIN_PROMPT_TOKENS:
-            measured = max(0.0, seconds - self.decode_s(decodes)) / prompt_tokens
+            prompt_s = max(0.0, seconds - self.decode_s(decodes))
+            measured = prompt_s / prompt_tokens
             known = self._token_s or measured
             self._token_s = known + WEIGHT * (measured - known)
+            self._prompts.observe(prompt_tokens, prompt_s)
 
     def decode_s(self, decodes: int) -> float:
         """Predicted seconds of a step that only decodes: of the nearest batch size that was seen."""
@@ -57,3 +70,16 @@ class StepTimes:
             return most
         room = (max_step_s - self.decode_s(decodes)) / self._token_s
         return int(max(least, min(most, room)))
+
+    def prompts_together(self, queued: int) -> int | None:
+        """Tokens of whole prompts that one step takes while `queued` of them wait; None: as many as it can.
+
+        The first token of each comes when its step ends, so a step of all makes the first wait for the last;
+        a step of one pays the fixed part again and again. For prompts that wait now and nothing that follows,
+        the mean wait is least at the root of queued x what the fixed part is worth in tokens.
+        """
+        fixed = self._prompts.fixed_tokens
+        if fixed is None:
+            return None
+        best = max(CHEAP_SHARE * fixed, BACKLOG_SHARE * math.sqrt(queued * fixed))
+        return max(LEAST_TOGETHER, int(best))

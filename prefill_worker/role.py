@@ -40,7 +40,6 @@ class PrefillRole:
         self._limits = limits
         self._attempts = Attempts()
         self._outbox: list[EngineOutbox] = []
-        self._planned_at = 0.0
 
     def receive(self, mail: Inbound, now: float) -> None:
         """Prefill and Cancel from gateways; the verbs of readers and sources of KV."""
@@ -64,7 +63,6 @@ class PrefillRole:
 
     def before_plan(self, now: float) -> None:
         """Ends what is too late, and moves pulls of prefixes."""
-        self._planned_at = now
         for attempt in self._attempts.expired(now):
             self._fail(attempt, DeadlineExceeded("the deadline passed before the first token"), now)
         self._source.before_plan(now)
@@ -73,14 +71,14 @@ class PrefillRole:
         self._pulls.note(ends)
         self._attempts.pulled(self._fetches.settle(ends, now), now)
 
-    def after_commit(self, progress: Seq[Progress], now: float) -> None:
+    def after_commit(self, progress: Seq[Progress], began: float, now: float) -> None:
         """Publishes what a step computed; a first token goes out and ends the attempt here."""
         for one in progress:
             attempt = self._attempts.get(one.sequence.key)
             if attempt is None:
                 continue
             if attempt.started_at is None:
-                attempt.started_at = self._planned_at
+                attempt.started_at = began
             if one.error is not None:
                 self._fail(attempt, one.error, now)
             elif one.sampled is None:

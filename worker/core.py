@@ -83,11 +83,15 @@ class WorkerCore:
             elif isinstance(mail, Inbound):
                 self._receive(mail, now)
 
-    def plan(self, now: float) -> Step | None:
-        """The next step, or None when there is nothing to compute."""
+    def attend(self, now: float) -> None:
+        """Moves transfers, and ends what is too late."""
         self._now = now
         for role in self._roles:
             role.before_plan(now)
+
+    def plan(self, now: float) -> Step | None:
+        """The next step, or None when there is nothing to compute."""
+        self.attend(now)
         step = self._engine.plan()
         if step is not None:
             self._begun.begin(step, self._engine.predict_s(step))
@@ -107,7 +111,7 @@ class WorkerCore:
         self._begun.end()
         progress = self._engine.commit(step, result)
         for role in self._roles:
-            role.after_commit(progress, now)
+            role.after_commit(progress, now - result.seconds, now)
         self._engine.release_ended()
 
     def take_outbox(self) -> list[EngineOutbox]:

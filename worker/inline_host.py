@@ -105,7 +105,8 @@ class InlineHost:
     async def _steps(self, core: StepCore) -> None:
         worked = False
         launched = LaunchedSteps(core)
-        while self._deliver(core, now := self._clock.now()):
+        while await self._hear(core, launched):
+            now = self._clock.now()
             step = core.plan(now)
             self._send(core.take_outbox(), now)
             if step is not None:
@@ -121,6 +122,18 @@ class InlineHost:
             worked = stepped
         while launched:
             await self._commit(core, launched)
+
+    async def _hear(self, core: StepCore, launched: LaunchedSteps) -> bool:
+        """Takes mail until the next step is to be planned; false when the engine is to end."""
+        going = self._deliver(core, self._clock.now())
+        while going and (early_s := launched.early_s(now := self._clock.now())) > 0:
+            if not self._inbox:
+                await self._clock.heard(self._mail_in, min(early_s, core.idle_wait_s(now)))
+            now = self._clock.now()
+            going = self._deliver(core, now)
+            core.attend(now)
+            self._send(core.take_outbox(), now)
+        return going
 
     async def _commit(self, core: StepCore, launched: LaunchedSteps) -> None:
         """Waits for the oldest step."""

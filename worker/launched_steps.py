@@ -9,6 +9,9 @@ from engine.runner import Pending
 from engine.step import Step
 from worker.step_core import StepCore
 
+AHEAD_S = 0.003
+"""So long before a step on a device ends, the next is planned: whatever comes until then is in it."""
+
 
 @dataclass(frozen=True, slots=True)
 class LaunchedStep:
@@ -43,6 +46,10 @@ class LaunchedSteps:
         """Virtual seconds until the oldest is over; it began when the device had nothing else to do."""
         oldest = self._steps[0]
         return max(0.0, oldest.pending.seconds - (now - max(oldest.at, self._idle_since)))
+
+    def early_s(self, now: float) -> float:
+        """Seconds until the next is to be planned, to the microsecond."""
+        return round(self.remaining_s(now) - AHEAD_S, 6) if self._steps else 0.0
 
     def take(self, now: float) -> LaunchedStep:
         """Removes the oldest, whose virtual time has passed."""

@@ -23,6 +23,10 @@ class StepCore(Protocol):
         """Takes mail, in order. Never sees Stop: ending is the host's affair."""
         ...
 
+    def attend(self, now: float) -> None:
+        """Moves what goes on beside steps; `plan` does so as well."""
+        ...
+
     def plan(self, now: float) -> Step | None:
         """The next step, or None when there is nothing to compute, perhaps until a step in flight is over."""
         ...
@@ -40,7 +44,7 @@ class StepCore(Protocol):
         ...
 
     def idle_wait_s(self, now: float) -> float:
-        """Seconds that the host may wait for mail after `plan` gave None with no step in flight."""
+        """Seconds that the host may wait for mail while nothing is to be planned."""
         ...
 
     def facts(self) -> EngineFacts:

@@ -36,7 +36,7 @@ class StepLoop:
         """Until Stop or `stop`. Raises what the core raises, and WorkerLost if the I/O process
         is gone or hangs."""
         worked = False
-        while self._deliver():
+        while self._hear():
             stepped = self._step()
             if not stepped:
                 if worked:
@@ -45,6 +45,23 @@ class StepLoop:
             worked = stepped
         while self._launched:
             self._commit()
+
+    def _hear(self) -> bool:
+        """Takes mail until the next step is to be planned; false when the engine is to end."""
+        going = self._deliver()
+        while going and (early_s := self._launched.early_s(time.monotonic())) > 0:
+            going = self._attend(early_s)
+        return going
+
+    def _attend(self, seconds: float) -> bool:
+        """Mail is answered and transfers move beside a step, until mail came or `seconds` are over; false
+        when the engine is to end."""
+        going = True
+        if self._pipe.wait(min(seconds, self._core.idle_wait_s(time.monotonic()))):
+            going = self._deliver()
+        self._core.attend(time.monotonic())
+        self._send(self._core.take_outbox())
+        return going
 
     def _deliver(self) -> bool:
         """Gives the core its mail; false when the engine is to end."""
@@ -80,9 +97,8 @@ class StepLoop:
         leaves this thread free, mail is answered meanwhile."""
         if not self._core.lookahead or seconds < SHORT_S:
             time.sleep(seconds)
-        elif self._pipe.wait(seconds - SHORT_S):
-            self._deliver()
-            self._send(self._core.take_outbox())
+        else:
+            self._attend(seconds - SHORT_S)
 
     def _send(self, batch: list[EngineOutbox]) -> None:
         """One batch; an empty one only as a sign of life."""

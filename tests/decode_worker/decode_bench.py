@@ -166,7 +166,7 @@ class DecodeBench:
         step = self.engine.plan()
         if step is not None:
             progress = self.engine.commit(step, self.engine.runner.launch(step).result())
-            self.role.after_commit(progress, now)
+            self.role.after_commit(progress, now, now)
             self.engine.release_ended()
         self.engine.check()
         return step is not None

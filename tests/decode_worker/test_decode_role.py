@@ -177,7 +177,7 @@ def test_logits_that_are_not_finite_fail_one_request() -> None:
         bench.sent()
         step = bench.engine.plan()
         assert step is not None
-        bench.role.after_commit(bench.engine.commit(step, StepResult((None,), 0.001)), 0.0)
+        bench.role.after_commit(bench.engine.commit(step, StepResult((None,), 0.001)), 0.0, 0.0)
         bench.engine.release_ended()
         (failed,) = bench.sent()
         assert isinstance(failed, Failed)

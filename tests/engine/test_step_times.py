@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -55,6 +56,37 @@ def test_whatever_was_measured_the_budget_is_within_its_bounds(steps: list[tuple
     for decodes, prompt, took in steps:
         times.observe(decodes, prompt, took)
     assert 16 <= times.prompt_budget(8, 0.5, 16, 512) <= 512
+
+
+def test_prompts_are_computed_together_as_far_as_that_is_sooner() -> None:
+    """Nothing is bounded before it was measured. A few tokens cost little beside the fixed part of a step;
+    more are taken when more wait."""
+    times = StepTimes()
+    assert times.prompts_together(4096) is None
+    for tokens in (500, 1000, 2000):
+        times.observe(0, tokens, 0.02 + tokens * 2e-5)  # the fixed part is worth 1000 tokens
+    few, some, many = (times.prompts_together(queued) for queued in (100, 4000, 40_000))
+    assert few == pytest.approx(2000, rel=0.01)
+    assert some == pytest.approx(3000, rel=0.01)
+    assert many == pytest.approx(9487, rel=0.01)
+
+
+def test_an_engine_learns_not_to_make_the_first_wait_for_the_last() -> None:
+    """Prompts that wait at the same time are computed in several steps, so first tokens come sooner."""
+    policy = SchedulePolicy(max_batch_tokens=4096)
+    engine = modelled_engine(4000, 4, policy)
+    sizes: list[int] = []
+    for number, crowd in enumerate((1, 2, 3, 12)):
+        for place in range(crowd):
+            prompt = tuple((number * 100 + place) * 300 + token for token in range(300))
+            engine.admit(engine.sequence(assignment(f"{number}-{place}", prompt, max_tokens=1), 1))
+        sizes = []
+        while engine.waiting:
+            before = len(engine.waiting)
+            play(engine)
+            sizes.append(before - len(engine.waiting))
+    assert len(sizes) > 2
+    assert sum(sizes) == 12
 
 
 def test_an_engine_learns_to_cut_prompts_beside_a_batch() -> None:

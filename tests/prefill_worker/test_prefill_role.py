@@ -241,7 +241,7 @@ def test_logits_that_are_not_finite_fail_one_attempt() -> None:
     step = bench.engine.plan()
     assert step is not None
     result = StepResult((None,), 0.001)
-    bench.role.after_commit(bench.engine.commit(step, result), 0.0)
+    bench.role.after_commit(bench.engine.commit(step, result), 0.0, 0.0)
     bench.engine.release_ended()
     mail = bench.role.take_outbox()
     kinds = {type(one.frame) for one in mail if isinstance(one, Outbound)}

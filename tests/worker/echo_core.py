@@ -84,6 +84,9 @@ class EchoCore:
             elif isinstance(mail, Inbound) and mail.peer > 0 and not isinstance(mail.frame, Hello):
                 self._frames.append(mail)
 
+    def attend(self, now: float) -> None:
+        """Nothing goes on beside steps."""
+
     def plan(self, now: float) -> Step | None:
         """One step for everything that came."""
         self._echoes, self._frames = self._frames, []

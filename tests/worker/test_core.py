@@ -42,6 +42,7 @@ class Script:
         self.came_or_went = 0
         self.said = RoleLoad()
         self.held_at_commit = -1
+        self.began = 0.0
         self._engine = engine
         self._outbox: list[EngineOutbox] = []
 
@@ -57,9 +58,10 @@ class Script:
         """Notes it."""
         self.told.append(f"plan at {now}")
 
-    def after_commit(self, progress: Seq[Progress], now: float) -> None:
+    def after_commit(self, progress: Seq[Progress], began: float, now: float) -> None:
         """Sends a delta for each token, and looks at what ended sequences still hold."""
         self.told.append(f"commit at {now}")
+        self.began = began
         for one in progress:
             if one.sampled is not None:
                 delta = TokenDelta(one.sequence.key, one.sequence.generated - 1, (one.sampled.token,))
@@ -138,6 +140,19 @@ def test_role_acts_before_plan_and_after_commit() -> None:
     assert bench.engine.pool.available == 20
     assert bench.turn(3.0) is None
     bench.core.check()
+
+
+def test_the_role_hears_when_a_step_began() -> None:
+    """Whatever was done beside it, a step began as long ago as it took."""
+    bench = Bench()
+    admitted(bench.engine, assignment("r", (1, 2, 3, 4, 5), 1))
+    step = bench.core.plan(2.0)
+    assert step is not None
+    result = bench.core.launch(step).result()
+    bench.core.attend(2.5)
+    bench.core.commit(step, result, 3.0)
+    assert bench.role.told == ["plan at 2.0", "plan at 2.5", "commit at 3.0"]
+    assert bench.role.began == 3.0 - result.seconds
 
 
 def test_a_gateway_gets_one_report_a_step_with_all_its_tokens() -> None:

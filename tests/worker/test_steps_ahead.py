@@ -16,6 +16,7 @@ from protocol.splitter import framed
 from protocol.virtual_loop import run_virtual
 from tests.worker.echo_core import LIMITS, PING, EchoCore
 from worker.inline_host import InlineHost
+from worker.launched_steps import AHEAD_S
 from worker.mail_pipe import MailPipe
 from worker.step_loop import StepLoop
 
@@ -43,6 +44,7 @@ class CountingCore(EchoCore):
         super().__init__()
         self.told: list[str] = []
         self.times: list[float] = []
+        self.planned_at: list[float] = []
         self.on_told: Callable[[str], None] = lambda what: None
         self._steps = steps
         self._lookahead = lookahead
@@ -67,6 +69,7 @@ class CountingCore(EchoCore):
             return None
         self._planned.append(Step(()))
         self._tell(f"plan {len(self._planned)}")
+        self.planned_at.append(now)
         return self._planned[-1]
 
     def launch(self, step: Step) -> CountedPending:
@@ -138,10 +141,33 @@ def test_steps_of_one_device_follow_one_another(lookahead: int) -> None:
     assert core.times == pytest.approx([STEP_S, 2 * STEP_S, 3 * STEP_S, 4 * STEP_S])
 
 
+def test_a_step_is_planned_just_before_the_one_on_the_device_ends() -> None:
+    """Whatever comes while a step lasts has a place in the very next one."""
+    core = CountingCore(3, 1)
+    inline(core, 2.0)
+    assert core.planned_at == pytest.approx([0.0, STEP_S - AHEAD_S, 2 * STEP_S - AHEAD_S])
+    core = CountingCore(2, 1)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        loop = StepLoop(core, MailPipe(theirs, LIMITS), LIMITS)
+
+        def hear(what: str) -> None:
+            if what == "launch 1":
+                ours.sendall(framed(inbox_codec(1 << 16).encode([Inbound(PeerId(1), PING)])))
+            elif what == "mail":
+                core.told.append(what)
+            elif what == "commit 2":
+                loop.stop()
+
+        core.on_told = hear
+        loop.run()
+    assert core.told[:5] == ["plan 1", "launch 1", "mail", "plan 2", "launch 2"]
+
+
 def test_a_stop_waits_for_every_step_in_flight() -> None:
     """What was launched is committed before the engine ends; nothing more is planned."""
     core = CountingCore(9, 1)
-    inline(core, 0.6 * STEP_S)
+    inline(core, STEP_S - 0.001)
     assert core.told == [*AHEAD[:5], "commit 2"]
     core = CountingCore(9, 1)
     in_thread(core, "commit 1")
