@@ -114,9 +114,10 @@ class Placing:
 
     def _ticket(self, journey: Journey) -> Ticket:
         """Due is what is promised, not the deadline: who would miss that is refused, not passed over."""
-        request, ask = journey.request, self._ask(journey)
+        request = journey.request
         kin = (request.tenant, request.priority)
-        if ask is None or journey.attempts:
+        ask = self._ask(journey) if self._router.promises and not journey.attempts else None
+        if ask is None:
             return Ticket(journey.place, kin, again=journey.attempts > 0)
         work_s = self._router.prompt_s(ask)
         due_s = self._clock.now() + self._router.promised_s(ask)
