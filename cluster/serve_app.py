@@ -7,6 +7,7 @@ gateways find workers through the directory and talk to them over links.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 from typing import Any
@@ -20,7 +21,7 @@ from cluster.gateway_entry import GatewayApp, build_gateway
 from cluster.ray_private import (
     end_on_sigterm,
     keep_replica_on_loopback,
-    let_door_name_requests,
+    let_door_mind_requests,
     let_gateway_take_its_port_over,
     with_version,
 )
@@ -103,7 +104,7 @@ class GatewayReplica:
         """`_pools`: handles that only make Serve deploy the pools with the gateway."""
         keep_replica_on_loopback()
         let_gateway_take_its_port_over()
-        let_door_name_requests()
+        let_door_mind_requests()
         self._spec = spec
         self._gateway: GatewayApp | None = None
 
@@ -112,6 +113,9 @@ class GatewayReplica:
             self._gateway = await build_gateway(self._spec, open_directory(self._spec))
         except BatonError as wrong:
             raise StartFailure("gateway", wrong) from wrong
+        # What is here now stays: a full collection would look at all of it again, and hold up every answer.
+        gc.collect()
+        gc.freeze()
         return self._gateway.app
 
     async def __del__(self) -> None:
