@@ -145,20 +145,27 @@ def let_gateway_take_its_port_over() -> None:
     http_util.set_socket_reuse_port = _reuse_address
 
 
-def let_door_name_requests() -> None:
-    """Takes out the middleware by which Serve gives every answer an x-request-id beside the door's own.
-    To be called in the gateway's constructor."""
+def let_door_mind_requests() -> None:
+    """Takes out the middleware by which Serve gives every answer an x-request-id beside the door's own, and
+    the tasks by which it watches each client beside the door. To be called in the gateway's constructor."""
     from ray.serve._private import http_util
 
     name = "RequestIdMiddleware"
     getattr(http_util, name)
-    setattr(http_util, name, _bare)
+    setattr(http_util, name, _unwatched)
 
 
-def _bare(app: ASGIApp) -> ASGIApp:
-    """The app without a middleware. A function, since uvicorn takes a bound method for another protocol."""
+UNWATCHED = (b"x-request-disconnect-disabled", b"?1")
+"""Tells Serve that it need not notice when this client leaves. Of equal names it takes the last."""
+
+
+def _unwatched(app: ASGIApp) -> ASGIApp:
+    """The app for calls that Serve leaves alone. A function, since uvicorn takes a bound method for another
+    protocol."""
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            scope["headers"] = [*scope["headers"], UNWATCHED]
         await app(scope, receive, send)
 
     return serve

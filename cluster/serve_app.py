@@ -7,6 +7,7 @@ gateways find workers through the directory and talk to them over links.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 from typing import Any
@@ -21,7 +22,7 @@ from cluster.listeners import take_in_many
 from cluster.ray_private import (
     end_on_sigterm,
     keep_replica_on_loopback,
-    let_door_name_requests,
+    let_door_mind_requests,
     let_gateway_take_its_port_over,
     with_version,
 )
@@ -104,7 +105,7 @@ class GatewayReplica:
         """`_pools`: handles that only make Serve deploy the pools with the gateway."""
         keep_replica_on_loopback()
         let_gateway_take_its_port_over()
-        let_door_name_requests()
+        let_door_mind_requests()
         take_in_many()
         self._spec = spec
         self._gateway: GatewayApp | None = None
@@ -114,6 +115,9 @@ class GatewayReplica:
             self._gateway = await build_gateway(self._spec, open_directory(self._spec))
         except BatonError as wrong:
             raise StartFailure("gateway", wrong) from wrong
+        # What is here now stays: a full collection would look at all of it again, and hold up every answer.
+        gc.collect()
+        gc.freeze()
         return self._gateway.app
 
     async def __del__(self) -> None:

@@ -108,16 +108,23 @@ class AttemptRun:
                 raise self._lost(heard.worker, "left out a token")
             self._next += len(delta.tokens)
             self._advance(delta)
-            following = self._inbox.following(self._next) if self._state is AttemptState.DECODING else ()
-            for more in following:
-                self._next += len(more.tokens)
-                self._advance(more)
-            return joined((delta, *following))
+            if self._state is AttemptState.DECODING and self._inbox.waiting:
+                return self._with_following(delta)
+            return delta
+
+    def _with_following(self, delta: TokenDelta) -> TokenDelta:
+        """What has come meanwhile goes with it."""
+        following = self._inbox.following(self._next)
+        for more in following:
+            self._next += len(more.tokens)
+            self._advance(more)
+        return joined((delta, *following))
 
     def end(self) -> None:
         """Takes the attempt back from every worker that may still hold it; twice is harmless."""
         while self._opened:
             self._opened.pop().close(self._key)
+        self._inbox.close()
         while self._asked:
             link = self._asked.pop()
             if self._state is not AttemptState.DONE:
@@ -158,6 +165,8 @@ class AttemptRun:
                 if asked is not None and until < self._deadline:
                     raise self._lost(asked.identity, "did not answer in time") from late
                 raise DeadlineExceeded("the request's deadline passed") from late
+            if isinstance(heard.said, TokenDelta):
+                return heard
             if isinstance(heard.said, Failed) and heard.said.code == TransferNeedless.code:
                 self._last_token_comes = True
                 continue  # the decode worker heard sooner that the prefill worker's first token is the last

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 from protocol.load_report import LoadReport
 from protocol.messages import FinishReason, TokenLogprobs, WorkerRecord
@@ -12,9 +13,8 @@ from protocol.request import Request
 from protocol.stamp import Stamp
 
 
-@dataclass(frozen=True, slots=True)
-class TokenEvent:
-    """New tokens of one request, in order, without gap or repeat."""
+class TokenEvent(msgspec.Struct, frozen=True):
+    """New tokens of one request, in order, without gap or repeat. Of the cheapest kind, like Piece."""
 
     first_index: int
     """Position of tokens[0] among the generated ones."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+
+import msgspec
 
 from protocol.bell import Bell
 from protocol.clock import Clock
@@ -14,9 +15,9 @@ from protocol.messages import Admitted, Failed, Refused, TokenDelta
 Said = Admitted | Refused | Failed | TokenDelta | WorkerLost
 
 
-@dataclass(frozen=True, slots=True)
-class Heard:
-    """One thing that one worker said, or the news of its loss."""
+class Heard(msgspec.Struct, frozen=True):
+    """One thing that one worker said, or the news of its loss. One is made for each token, so it is of the
+    cheapest kind."""
 
     worker: WorkerIdentity
     said: Said
@@ -28,7 +29,7 @@ class Inbox:
     def __init__(self, clock: Clock, room: int) -> None:
         self._clock = clock
         self._room = room
-        self._heard: deque[tuple[WorkerIdentity, Said]] = deque()
+        self._heard: deque[Heard] = deque()
         self._bell = Bell()
         self._overrun = False
 
@@ -38,15 +39,24 @@ class Inbox:
         if len(self._heard) >= self._room:
             self._overrun = True
         if not self._overrun:
-            self._heard.append((worker, said))
+            self._heard.append(Heard(worker, said))
             if len(self._heard) == 1:  # whoever waits has found nothing here
                 self._bell.ring()
+
+    def close(self) -> None:
+        """Nobody waits here any more; twice is harmless."""
+        self._bell.rest()
+
+    @property
+    def waiting(self) -> int:
+        """How much was heard and not taken out."""
+        return len(self._heard)
 
     def following(self, index: int) -> list[TokenDelta]:
         """Takes out what was heard next, as far as it is tokens that go on at `index`, up to a finish."""
         found: list[TokenDelta] = []
         while self._heard:
-            said = self._heard[0][1]
+            said = self._heard[0].said
             if not isinstance(said, TokenDelta) or said.first_index != index or not said.tokens:
                 break
             index += len(said.tokens)
@@ -65,4 +75,4 @@ class Inbox:
             raise DeadlineExceeded("no time is left")
         if not self._heard and not await self._clock.heard(self._bell, within_s):
             raise DeadlineExceeded(f"nothing was heard within {within_s:.3f} s")
-        return Heard(*self._heard.popleft())
+        return self._heard.popleft()

@@ -17,6 +17,8 @@ class PhaseClock:
         self._seconds: dict[Phase, float] = {}
         self.told_until = began_at
         """Everything up to here is in some phase."""
+        self._decode_s = 0.0
+        """Of DECODE, what is not among the others yet."""
         self._placing: tuple[float, float, float] | None = None
 
     @property
@@ -30,6 +32,10 @@ class PhaseClock:
 
     def spoke(self, stamps: Seq[Stamp], now: float) -> None:
         """Tokens came at `now`, with what their worker had to say of phases."""
+        if self._placing is None and not stamps:  # what nearly all tokens are
+            self._decode_s += now - self.told_until
+            self.told_until = now
+            return
         remainder = Phase.DECODE
         if self._placing is not None:
             plan_s, tried_at, reserved_at = self._placing
@@ -55,6 +61,9 @@ class PhaseClock:
 
     def stamps(self) -> tuple[Stamp, ...]:
         """So far; a phase that was gone through again, on another worker, has added up."""
+        if self._decode_s:
+            self._add(Phase.DECODE, self._decode_s)
+            self._decode_s = 0.0
         return tuple(Stamp(phase, seconds) for phase, seconds in self._seconds.items())
 
     def _take(self, phase: Phase, seconds: float, now: float) -> None:

@@ -108,10 +108,11 @@ class Placing:
 
     def _ticket(self, journey: Journey) -> Ticket:
         """Due is what is promised, not the deadline: who would miss that is refused, not passed over."""
-        request, ask = journey.request, self._ask(journey)
+        request, ran = journey.request, journey.placed_at is not None
         number, place, kin = journey.number, journey.place, (request.tenant, request.priority)
-        if ask is None or journey.placed_at is not None:
-            return Ticket(number, place, kin, again=journey.placed_at is not None)
+        ask = self._ask(journey) if self._router.promises and not ran else None
+        if ask is None:
+            return Ticket(number, place, kin, again=ran)
         work_s = self._router.prompt_s(ask)
         due_s = self._clock.now() + self._router.promised_s(ask)
         return Ticket(number, place, kin, due_s - work_s, work_s)

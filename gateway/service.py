@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
-from contextlib import AsyncExitStack, aclosing
+from contextlib import AsyncExitStack, asynccontextmanager
 
+from gateway.attempt import AttemptRun
 from gateway.calibration import ways_of
 from gateway.fair_order import FairOrder
 from gateway.fleet import Fleet
@@ -66,9 +67,14 @@ class Gateway:
         error: BatonError | None = None
         try:
             admission.check(request, self._placing.turnstile.ahead(journey.place), request.timeout_s)
-            async with aclosing(self._answer(journey)) as events:
-                async for event in events:
-                    yield event
+            while not journey.finished:
+                async with self._attempt(journey) as (run, alone):
+                    while not journey.finished:
+                        event = journey.accept(await run.next(), self._clock.now())
+                        if run.alone and journey.suspect:
+                            journey.suspicion = 0
+                            await alone.aclose()
+                        yield event
         except BatonError as failed:
             error = failed
             raise
@@ -93,24 +99,19 @@ class Gateway:
             self._router.measured(record.placed.plan, ways_s)
         self._on_end(record)
 
-    async def _answer(self, journey: Journey) -> AsyncGenerator[TokenEvent, None]:
-        """One attempt after another. Suspects take turns: each is computed alone up to a token."""
-        while not journey.finished:
-            async with AsyncExitStack() as alone:
-                await self._take_turn(journey, alone)
-                run = await self._placing.place(journey)
-                try:
-                    while not journey.finished:
-                        delta = await run.next()
-                        event = journey.accept(delta, self._clock.now())
-                        if run.alone and journey.suspect:
-                            journey.suspicion = 0
-                            await alone.aclose()
-                        yield event
-                except (WorkerLost, TransferFailed, Busy) as lost:
-                    self._recovery.lost(journey, run, lost)
-                finally:
-                    run.end()
+    @asynccontextmanager
+    async def _attempt(self, journey: Journey) -> AsyncGenerator[tuple[AttemptRun, AsyncExitStack], None]:
+        """One of perhaps several, with its place; a loss of it is raised only if no other is to be tried.
+        Suspects take turns: each is computed alone up to a token, which closes the stack."""
+        async with AsyncExitStack() as alone:
+            await self._take_turn(journey, alone)
+            run = await self._placing.place(journey)
+            try:
+                yield run, alone
+            except (WorkerLost, TransferFailed, Busy) as lost:
+                self._recovery.lost(journey, run, lost)
+            finally:
+                run.end()
 
     async def _take_turn(self, journey: Journey, alone: AsyncExitStack) -> None:
         """Waits until no other suspect of this gateway is computed."""

@@ -23,8 +23,9 @@ def next_hash(parent: BlockHash, tokens: Sequence[int]) -> BlockHash:
 def hash_chain(root: BlockHash, tokens: Sequence[int], block_size: int) -> tuple[BlockHash, ...]:
     """Hashes of the full blocks of `tokens`, in order; a partial last block has none."""
     hashes: list[BlockHash] = []
-    parent = root
-    for start in range(0, len(tokens) - block_size + 1, block_size):
-        parent = next_hash(parent, tokens[start : start + block_size])
+    parent, words = root, array("I", tokens)
+    data, step = words.tobytes(), block_size * words.itemsize
+    for start in range(0, len(data) - step + 1, step):
+        parent = BlockHash(hashlib.sha256(parent + data[start : start + step]).digest())
         hashes.append(parent)
     return tuple(hashes)

@@ -27,7 +27,7 @@ class Clock(Protocol):
         ...
 
     async def heard(self, bell: Bell, seconds: float) -> bool:
-        """Waits for the bell, for `seconds` at most; whether it rang."""
+        """Waits for the bell, for `seconds` at most; whether it rang. Who waits no more lets the bell rest."""
         ...
 
 
@@ -48,7 +48,11 @@ class LoopClock:
         if seconds <= 0:
             await asyncio.sleep(0)
         else:
-            await self.heard(Bell(self._loop or self._bind()), seconds)
+            bell = Bell(self._loop or self._bind())
+            try:
+                await self.heard(bell, seconds)
+            finally:
+                bell.rest()
 
     def deadline(self, seconds: float) -> LoopDeadline:
         """Raises DeadlineExceeded if the body is still running after `seconds`."""
@@ -56,11 +60,8 @@ class LoopClock:
 
     async def heard(self, bell: Bell, seconds: float) -> bool:
         """Without an exception on the way, and so cheaper than a deadline."""
-        timer = (self._loop or self._bind()).call_later(max(0.0, seconds), bell.hush)
-        try:
-            return await bell.wait()
-        finally:
-            timer.cancel()
+        bell.hush_within(seconds)
+        return await bell.wait()
 
     def _bind(self) -> asyncio.AbstractEventLoop:
         self._loop = asyncio.get_running_loop()

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -17,9 +16,8 @@ BEST_OF_EACH = 4
 """Workers of each pool that are joined into plans, so planning stays flat in the number of workers."""
 
 
-@dataclass(frozen=True, slots=True)
-class Placement:
-    """One candidate plan. Workers are places in the view's arrays."""
+class Placement(msgspec.Struct, frozen=True):
+    """One candidate plan, of a cheap kind, as there are many. Workers are places in the view's arrays."""
 
     decode: int
     prefill: int | None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import math
 
 import numpy as np
 
@@ -57,7 +57,7 @@ class JointRouter:
         found = self._planned(ask, able, avoid)
         if not found or not self._is_open(found[0]):
             return ()
-        return tuple(plan for plan in found if self._is_open(plan))
+        return tuple([plan for plan in found if self._is_open(plan)])
 
     def last_resort(self, ask: Ask) -> tuple[RoutePlan, ...]:
         """What is better than an error when others have refused for long: the prompt is computed on a
@@ -70,6 +70,11 @@ class JointRouter:
         """Plans on one worker each: whoever may end engines is not to end two of them."""
         able = candidates(ask, self._board.columns, self._board.marked(avoid)).local_only()
         return tuple(self._planned(ask, able, avoid, pull=False))
+
+    @property
+    def promises(self) -> bool:
+        """Whether first tokens are due at all."""
+        return math.isfinite(self._slo.first_token_s)
 
     def promised_s(self, ask: Ask) -> float:
         """Seconds until its first token is late; infinite where nothing is promised."""
@@ -124,11 +129,13 @@ class JointRouter:
         joint = JointAsk(ask.tokens, matched, ask.block_tokens, ask.seed, slack_s, self._slo.itl_s)
         found = [self._with_ways(one) for one in joint_plans(joint, view)]
         found.sort(key=lambda one: (one.first_token_s > slack_s, one.cost_s))
-        return [self._route(ask, matched, one, pull=pull) for one in found]
+        blocks: list[int] = matched.tolist()
+        return [self._route(ask, blocks, one, pull=pull) for one in found]
 
     def _with_ways(self, found: Placement) -> Placement:
         way_s = self._board.ways.seconds(remote=found.prefill is not None)
-        return replace(found, first_token_s=found.first_token_s + way_s, cost_s=found.cost_s + way_s)
+        first_token_s, cost_s = found.first_token_s + way_s, found.cost_s + way_s
+        return Placement(found.decode, found.prefill, found.source, first_token_s, cost_s)
 
     def _view(self, ask: Ask, able: Candidates) -> ClusterView:
         board = self._board
@@ -171,15 +178,15 @@ class JointRouter:
     def _rate(self, reader: int, source: int) -> float:
         return float(self._board.pulls.between(np.array([reader]), source)[0])
 
-    def _route(self, ask: Ask, matched: Counts, found: Placement, *, pull: bool) -> RoutePlan:
+    def _route(self, ask: Ask, matched: list[int], found: Placement, *, pull: bool) -> RoutePlan:
         at = found.decode if found.prefill is None else found.prefill
         source = found.source if pull else None
-        own = min(int(matched[at]) * ask.block_tokens, ask.tokens - 1)
-        blocks = 0 if source is None else int(matched[source])
+        own = min(matched[at] * ask.block_tokens, ask.tokens - 1)
+        blocks = 0 if source is None else matched[source]
         held = max(own, min(blocks * ask.block_tokens, ask.tokens - 1))
         lacking = 0
         if found.prefill is not None:
-            lacking = max(0, ask.tokens - int(matched[found.decode]) * ask.block_tokens)
+            lacking = max(0, ask.tokens - matched[found.decode] * ask.block_tokens)
         return RoutePlan(
             decode=self._board.desk(found.decode).identity,
             prefill=None if found.prefill is None else self._board.desk(found.prefill).identity,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence as Seq
 
-from protocol.block_hash import chain_root, next_hash
+from protocol.block_hash import chain_root, hash_chain
 from protocol.ids import BlockHash
 from router.block_keys import Keys, chain_keys
 
@@ -30,11 +30,9 @@ class PromptChain:
         return self._keys
 
     def _extend(self, prompt: Seq[int], sent: Seq[int], blocks: int) -> None:
-        size, known = self.block_size, len(self._hashes)
-        first = known * size
+        first = len(self._hashes) * self.block_size
         words = array("I", prompt[first:])
         words.extend(sent[max(0, first - len(prompt)) :])
-        for start in range(0, (blocks - known) * size, size):
-            self._last = next_hash(self._last, words[start : start + size])
-            self._hashes.append(self._last)
+        self._hashes += hash_chain(self._last, words[: blocks * self.block_size - first], self.block_size)
+        self._last = self._hashes[-1]
         self._keys = chain_keys(self._hashes)

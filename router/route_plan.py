@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from protocol.ids import WorkerIdentity
 
 
-@dataclass(frozen=True, slots=True)
-class RoutePlan:
-    """Where one request is to be computed, with what the router counted on."""
+class RoutePlan(msgspec.Struct, frozen=True):
+    """Where one request is to be computed, with what the router counted on. Of a cheap kind: each request has
+    many, and uses one."""
 
     decode: WorkerIdentity
     prefill: WorkerIdentity | None

@@ -100,6 +100,7 @@ class InlineHost:
             self._send([fatal_of(error)], self._clock.now())
             end = f"the engine failed: {error}"
         self._ended(end)
+        self._mail_in.rest()
         core.close()
 
     async def _steps(self, core: StepCore) -> None:

@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import aclosing, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import msgspec
 
 from gateway.door.call import Call
 from gateway.door.call_log import CallNote
-from gateway.door.chorus import Chorus
 from gateway.door.door_parts import DoorParts
 from gateway.door.event_frames import EventFrames
 from gateway.door.exchange import Exchange
+from gateway.door.listener import Listener
 from gateway.door.shape import Answer, Shape
 from gateway.door.tally import Tally
 from gateway.door.timing import TIMING_HEADER, timing_json
 from gateway.door.usage import Json, count_usage
 from gateway.door.voice import Voice
-from gateway.text.transcript import Piece
-from protocol.errors import BatonError, Overloaded
+from protocol.errors import Overloaded
 from protocol.stamp import Phase
 
 GRACE_S = 1.0
 """Past the deadline; then the door gives up on a generator that should have."""
-
-Pieces = AsyncGenerator[tuple[int, list[Piece]], None]
-"""Number of a voice, and what it says, token by token."""
 
 
 class Answerer:
@@ -54,10 +50,11 @@ class Answerer:
 
     async def _stream(self, exchange: Exchange, call: Call, shape: Shape, voices: list[Voice]) -> None:
         frames = EventFrames(shape, self._encoder, null_usage=call.ask.include_usage)
-        end = b""
-        async with aclosing(self._pieces(call, voices)) as heard:
-            async for number, pieces in heard:
-                if all([voice.ending for voice in voices]):
+        listener, end = self._listener(call, voices), b""
+        async with listener.events() as events:
+            async for number, event in events:
+                pieces = listener.hear(number, event)
+                if voices[number].ending is not None and await listener.silence(number):
                     summary = self._summary(exchange, call, voices, usage=not call.ask.include_usage)
                     end = frames.last(number, pieces, summary)
                 elif data := frames.next(number, pieces):
@@ -69,36 +66,19 @@ class Answerer:
 
     async def _whole(self, exchange: Exchange, call: Call, shape: Shape, voices: list[Voice]) -> None:
         answers = [Answer() for _ in voices]
-        async with aclosing(self._pieces(call, voices)) as heard:
-            async for number, pieces in heard:
-                for piece in pieces:
+        listener = self._listener(call, voices)
+        async with listener.events() as events:
+            async for number, event in events:
+                for piece in listener.hear(number, event):
                     answers[number].add(piece)
+                if voices[number].ending is not None:
+                    await listener.silence(number)
         body = shape.whole(answers) | self._summary(exchange, call, voices, usage=True)
         await exchange.answer(200, self._encoder.encode(body))
 
-    async def _pieces(self, call: Call, voices: list[Voice]) -> Pieces:
-        """What each event adds; closes a generation as soon as its text has ended."""
-        clock, tally = self._parts.clock, Tally(self._parts.metrics, call.arrival)
-        chorus = Chorus([self._parts.generator.generate(request) for request in call.requests])
-        reason = "cancelled"
-        try:
-            async with aclosing(chorus.events()) as events:
-                async for number, event in events:
-                    voice, now = voices[number], clock.now()
-                    previous_s, before = voice.last_s, voice.completion_tokens
-                    pieces = voice.hear(event, now)
-                    tally.tokens(voice.completion_tokens - before, previous_s, now)
-                    if voice.ending is not None:
-                        tally.ended(voice, voice.ending.value, now)
-                        await chorus.silence(number)
-                    yield number, pieces
-            if not all(voice.ending for voice in voices):
-                raise BatonError("the generation ended without saying why")
-        except BatonError as error:
-            reason = error.code
-            raise
-        finally:
-            tally.broken(voices, reason, clock.now())
+    def _listener(self, call: Call, voices: list[Voice]) -> Listener:
+        parts = self._parts
+        return Listener(parts.generator, voices, Tally(parts.metrics, call.arrival), parts.clock)
 
     def _summary(self, exchange: Exchange, call: Call, voices: list[Voice], *, usage: bool) -> Json:
         """What goes with the end of an answer. OpenAI promises a null usage on every chunk but the

@@ -41,7 +41,9 @@ class EventFrames:
 
     def next(self, number: int, pieces: Sequence[Piece]) -> bytes:
         """What sequence `number` adds: an event for each piece that is not empty."""
-        return b"".join([self._next(number, piece) for piece in pieces if not piece.empty])
+        if len(pieces) == 1:
+            return self._next(number, pieces[0])
+        return b"".join([self._next(number, piece) for piece in pieces])
 
     def last(self, number: int, pieces: Sequence[Piece], summary: Json) -> bytes:
         """The same for the end of the last sequence; what is told of all goes with its last piece."""
@@ -49,14 +51,17 @@ class EventFrames:
 
     def _next(self, number: int, piece: Piece) -> bytes:
         """The first event of a sequence may look unlike the others."""
-        if not piece.plain or number not in self._begun:
-            self._begun.add(number)
-            return self._whole(number, piece)
         pattern = self._patterns.get(number)
-        if pattern is None:
+        if pattern is not None and piece.plain:
+            return pattern.head + self._encoder.encode(piece.text) + pattern.tail
+        if piece.empty:
+            return b""
+        if number in self._begun and piece.plain:
             head, _, tail = self._whole(number, replace(piece, text=MARK)).partition(MARK.encode())
-            pattern = self._patterns[number] = Pattern(head[:-1], tail[1:])
-        return pattern.head + self._encoder.encode(piece.text) + pattern.tail
+            self._patterns[number] = Pattern(head[:-1], tail[1:])
+            return self._next(number, piece)
+        self._begun.add(number)
+        return self._whole(number, piece)
 
     def _whole(self, number: int, piece: Piece) -> bytes:
         chunk = self._shape.chunk(number, piece)

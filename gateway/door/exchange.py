@@ -7,6 +7,7 @@ from collections.abc import Coroutine
 
 from starlette.types import Message, Receive, Scope, Send
 
+from gateway.door.cut import Cut
 from gateway.door.refusals import BodyTooLarge, SlowBody
 from protocol.clock import Clock
 from protocol.errors import DeadlineExceeded
@@ -76,21 +77,16 @@ class Exchange:
 
         Only once the body is read: whatever else the client sends is dropped.
         """
-        task = asyncio.ensure_future(work)
         gone, stalled = (asyncio.ensure_future(watch) for watch in (self._disconnected(), self._stalled()))
-        for watch in (gone, stalled):
-            watch.add_done_callback(lambda _: task.cancel())
+        cut = Cut(gone, stalled)
         try:
-            await task
+            await work
         except asyncio.CancelledError:
-            if stalled.done():
-                raise ReaderStalled from None
-            if gone.done():
-                raise ClientGone from None
-            raise  # cancelled from outside
+            if not cut.take_back():
+                raise  # cancelled from outside
+            raise (ReaderStalled if stalled.done() else ClientGone) from None
         finally:
-            for one in (task, gone, stalled):
-                one.cancel()
+            cut.over()
 
     async def answer(self, status: int, body: bytes, content_type: str = "application/json") -> None:
         """The whole answer at once."""

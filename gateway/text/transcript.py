@@ -99,11 +99,11 @@ class Transcript:
 
     def _pass_all(self, tokens: Sequence[int]) -> list[Piece]:
         """What nearly every event is: tokens that are text and nothing else."""
+        self.completion_tokens += len(tokens)
         pieces = [Piece(self._detokenizer.feed(token)) for token in tokens]
-        characters = sum([len(piece.text) for piece in pieces])
-        self.completion_tokens += len(pieces)
-        self._heard += characters
-        self._released += characters
+        for piece in pieces:
+            self._heard += len(piece.text)
+        self._released = self._heard
         return pieces
 
     def _add(self, event: TokenEvent, places: Sequence[int], finish: FinishReason | None) -> Piece:

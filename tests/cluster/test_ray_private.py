@@ -14,8 +14,9 @@ import uvicorn
 from starlette.types import Message, Receive, Scope, Send
 
 from cluster.ray_private import (
+    UNWATCHED,
     UnsupportedRay,
-    let_door_name_requests,
+    let_door_mind_requests,
     require_verified_ray,
     serve_environment,
     with_version,
@@ -110,12 +111,22 @@ class Ingress:
         await send({"type": "http.response.start", "status": 200, "headers": []})
 
 
+def test_serve_leaves_watching_to_the_door() -> None:
+    """It knows the header that every call is given, whatever the client sent by that name."""
+    from ray.serve._private import http_util, replica
+
+    assert http_util.parse_disconnect_disabled_header(dict([(UNWATCHED[0], b"?0"), UNWATCHED]))
+    ingress = inspect.getsource(replica.Replica._direct_ingress_asgi)
+    assert 'headers = dict(scope["headers"])' in ingress
+    assert "if receive_task is None and request_timeout_s is None:" in ingress
+
+
 async def test_no_answer_is_named_by_serve(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is left of Serve's middlewares adds no header, and uvicorn takes it for ASGI 3."""
     from ray.serve._private import http_util
 
     monkeypatch.setattr(http_util, "RequestIdMiddleware", http_util.RequestIdMiddleware)
-    let_door_name_requests()
+    let_door_mind_requests()
     app = http_util._apply_middlewares(Ingress().serve, [])
     sent: list[Message] = []
 

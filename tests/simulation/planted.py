@@ -153,7 +153,7 @@ def deadline_dropped(patch: pytest.MonkeyPatch) -> None:
     async def take(self: Inbox, within_s: float) -> Heard:
         while not self._heard:
             await self._bell.wait()
-        return Heard(*self._heard.popleft())
+        return self._heard.popleft()
 
     patch.setattr(Inbox, "next", take)
 
