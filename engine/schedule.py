@@ -85,9 +85,14 @@ def schedule(
     whoever needs them waits for that.
     """
     draft = _Draft(running, pool, policy.max_batch_tokens, prompt_budget)
-    prompts_last = policy.order is StepOrder.DECODE_FIRST
-    for sequence in sorted(running, key=lambda s: (s.uncomputed > 1) is prompts_last):
-        draft.continue_with(sequence)
+    singles: list[tuple[Sequence, int]] = []
+    prompts: list[tuple[Sequence, int]] = []
+    for sequence in running:
+        if uncomputed := sequence.uncomputed:
+            (prompts if uncomputed > 1 else singles).append((sequence, uncomputed))
+    decode_first = policy.order is StepOrder.DECODE_FIRST
+    for sequence, uncomputed in singles + prompts if decode_first else prompts + singles:
+        draft.continue_with(sequence, uncomputed)
     admitted: list[Admission] = []
     if waiting and not draft.preempted:
         places = policy.max_running - len(running)
@@ -120,13 +125,12 @@ class _Draft:
         """Blocks that come free when the steps in flight are over."""
         return self._pool.held(OwnerKind.FENCED) + sum(len(s.blocks) for s in self._running if s.ending)
 
-    def continue_with(self, sequence: Sequence) -> None:
+    def continue_with(self, sequence: Sequence, uncomputed: int) -> None:
         """Adds the next chunk of a running sequence, preempting others if it needs room."""
-        uncomputed = sequence.uncomputed
         count = self.affordable(uncomputed)
-        if count == 0 or sequence in self.preempted:
+        if count == 0 or (self.preempted and sequence in self.preempted):
             return
-        grow = max(0, sequence.blocks_for(sequence.planned + count) - len(sequence.blocks))
+        grow = sequence.growth(count)
         while grow > self.free:
             if grow <= self.free + self._coming:
                 self._coming -= grow - self.free

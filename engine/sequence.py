@@ -98,9 +98,11 @@ class Sequence:
     def uncomputed(self) -> int:
         """Tokens that still have to pass through the model and that a step may compute now. A token
         that is being drawn counts, unless it is the last one, or penalties must know it first."""
-        known = len(self.tokens) + self.drawing
-        if self.drawing and (known >= self._whole or self._knows_all):
-            return 0
+        known, drawing = len(self.tokens), self.drawing
+        if drawing:
+            known += drawing
+            if known >= self._whole or self._knows_all:
+                return 0
         return known - self.computed - self.in_flight
 
     @property
@@ -127,11 +129,17 @@ class Sequence:
         """Blocks that hold this many tokens."""
         return -(-tokens // self.block_size)
 
+    def growth(self, count: int) -> int:
+        """Blocks that `count` tokens after the planned ones need beyond those that are here."""
+        end = self.computed + self.in_flight + count
+        return max(0, -(-end // self.block_size) - len(self.blocks))
+
     def append(self, token: int) -> None:
         """Adds a generated token; its KV is not computed yet."""
         self.tokens.append(token)
         self.alone = False
-        self.extend_hashes()
+        if len(self.tokens) % self.block_size == 0:
+            self.extend_hashes()
 
     def slice(self, count: int, carry: int | None) -> Slice:
         """The next `count` uncomputed tokens; `carry`: where the last of them is drawn, if it is."""

@@ -34,7 +34,7 @@ class LoadMeter:
     def measure(self, step: Step, seconds: float) -> None:
         """A step is over."""
         self._steps += 1
-        tokens = sum(len(piece.tokens) for piece in step.slices if len(piece.tokens) > 1)
+        _, tokens = step.shape
         (self._prompts if tokens else self._others).append((step, seconds))
         if tokens >= RATE_MIN_TOKENS and seconds > 0:
             rate = tokens / seconds
