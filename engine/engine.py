@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from array import array
+
 from engine.block_pool import BlockPool
 from engine.in_flight import InFlight
 from engine.owner import Owner, OwnerKind
@@ -14,7 +16,7 @@ from engine.step_times import StepTimes
 from engine.turns import Turn, Turns
 from engine.waiting_queue import WaitingQueue
 from protocol.errors import ContextOverflow, EngineFailed
-from protocol.ids import AttemptKey
+from protocol.ids import AttemptKey, BlockId
 from protocol.messages import FinishReason
 from protocol.request import Assignment
 
@@ -74,7 +76,7 @@ class Engine:
 
         Raises EngineFailed if they are too few for that."""
         computed = len(sequence.tokens) - 1
-        blocks = list(self.pool.held_by(holder))
+        blocks = array("q", self.pool.held_by(holder))
         if len(blocks) < sequence.blocks_for(computed):
             raise EngineFailed(f"{holder} holds {len(blocks)} blocks, too few for {computed} tokens")
         self._check_unknown(sequence.key)
@@ -124,7 +126,7 @@ class Engine:
         if not slices:
             return None
         step = Step(tuple(slices))
-        self._in_flight.depart(step, [one.sequence for one in (*decided.chunks, *decided.admitted)])
+        self._in_flight.depart(step, decided.sequences)
         return step
 
     def predict_s(self, step: Step) -> float | None:
@@ -219,13 +221,14 @@ class Engine:
     def _continue(self, chunk: Chunk) -> Slice:
         sequence = chunk.sequence
         if chunk.grow:
-            sequence.blocks += self.pool.take(Owner.request(sequence.key), (), chunk.grow)
+            fresh = self.pool.take(Owner.request(sequence.key), (), chunk.grow)
+            sequence.blocks = array("q", (*sequence.blocks, *fresh))
         return sequence.slice(chunk.count, self._in_flight.carry(sequence))
 
     def _start(self, admission: Admission) -> Slice:
         sequence = admission.sequence
         fresh = self.pool.take(Owner.request(sequence.key), (), admission.fresh)
-        sequence.blocks = [*admission.hits, *fresh]
+        sequence.blocks = array("q", (*admission.hits, *fresh))
         sequence.computed = len(admission.hits) * self.block_size
         if sequence.cached is None:
             sequence.cached = sequence.computed
@@ -245,7 +248,7 @@ class Engine:
     def _preempt(self, sequence: Sequence) -> None:
         self._fence(sequence)
         self.pool.give_back(Owner.request(sequence.key))
-        sequence.blocks = []
+        sequence.blocks = array("q")
         sequence.computed = 0
         sequence.move(SequenceState.WAITING)
         self._running.remove(sequence)
@@ -254,12 +257,12 @@ class Engine:
     def _publish(self, sequence: Sequence, before: int) -> None:
         size = self.block_size
         for index in range(before // size, sequence.computed // size):
-            self.pool.publish(sequence.blocks[index], sequence.hashes[index])
+            self.pool.publish(BlockId(sequence.blocks[index]), sequence.hashes[index])
 
     def _retract(self, sequence: Sequence) -> None:
         """Whatever broke this sequence may lie in its KV: nobody else is to find it."""
         for block in sequence.blocks:
-            self.pool.retract(block)
+            self.pool.retract(BlockId(block))
 
     def _end(self, sequence: Sequence) -> None:
         self._remove(sequence)

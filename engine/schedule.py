@@ -62,6 +62,11 @@ class Schedule(Struct):
     admitted: tuple[Admission, ...]
 
     @property
+    def sequences(self) -> list[Sequence]:
+        """All that the step computes, in its order."""
+        return [chunk.sequence for chunk in self.chunks] + [one.sequence for one in self.admitted]
+
+    @property
     def changes(self) -> bool:
         """Whether it decides anything."""
         return bool(self.preempted or self.chunks or self.admitted)
@@ -172,7 +177,7 @@ class _Draft:
         if chunk is not None:
             self.spend(-chunk.count, victim.uncomputed)
             self.free += chunk.grow
-        for block in victim.blocks:
+        for block in map(BlockId, victim.blocks):
             self._dropped[block] = self._dropped.get(block, 0) + 1
             self.free += int(self._dropped[block] == self._pool.refs(block))
         self.free -= len(victim.unsettled)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from enum import Enum
 
 from engine.step import Draw, Slice
@@ -70,7 +71,9 @@ class Sequence:
         """Tokens that steps in flight draw; none of them is in `tokens` yet."""
         self.cached: int | None = None
         """Leading tokens whose KV was found rather than computed, at the first admission."""
-        self.blocks: list[BlockId] = []
+        self.blocks: array[int] = array("q")
+        """Numbers of its blocks, from position 0 on: an array, which runners read at every step. It is
+        replaced, never changed: a step in flight has the old one."""
         self.hashes: list[BlockHash] = []
         self.limit = self.request.max_tokens
         self.until = min(until, self.limit)
@@ -113,7 +116,9 @@ class Sequence:
     @property
     def unsettled(self) -> list[BlockId]:
         """Blocks that steps in flight may still write. Nobody else holds or finds them."""
-        return self.blocks[self.computed // self.block_size :] if self.in_flight else []
+        if not self.in_flight:
+            return []
+        return [BlockId(block) for block in self.blocks[self.computed // self.block_size :]]
 
     @property
     def full_need(self) -> int:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 
+import msgspec
+
 from protocol.clock import LoopClock
 from protocol.errors import LinkClosed
 from protocol.ids import AttemptKey, Incarnation, WorkerId, WorkerIdentity
@@ -68,12 +70,13 @@ class FakeLink:
         self.fault: Exception | None = None
         """Raised instead of whatever should be received or sent."""
 
-    def send(self, frame: Frame) -> None:
+    def send(self, frame: Frame | msgspec.Raw) -> None:
         """To the worker, at once."""
         if self.fault is not None:
             raise self.fault
         if self.closed:
             raise LinkClosed("the link is closed")
+        assert not isinstance(frame, msgspec.Raw), "only workers pass frames on"
         self._worker.hear(frame)
 
     async def receive(self) -> Frame:
