@@ -121,6 +121,7 @@ class InlineHost:
             worked = stepped
         while launched:
             await self._commit(core, launched)
+        self._send(core.take_outbox(), self._clock.now())
 
     async def _commit(self, core: StepCore, launched: LaunchedSteps) -> None:
         """Waits for the oldest step."""
@@ -128,7 +129,6 @@ class InlineHost:
         now = self._clock.now()
         oldest = launched.take(now)
         core.commit(oldest.step, oldest.pending.result(), now)
-        self._send(core.take_outbox(), now)
 
     def _deliver(self, core: StepCore, now: float) -> bool:
         """Gives the core its mail; false when the engine is to end."""
