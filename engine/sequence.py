@@ -6,7 +6,7 @@ from array import array
 from enum import Enum
 
 from engine.step import Draw, Slice
-from protocol.block_hash import chain_root, next_hash
+from protocol.block_hash import chain_root, hash_chain
 from protocol.errors import EngineFailed
 from protocol.ids import AttemptKey, BlockHash, BlockId
 from protocol.request import Assignment, Request
@@ -162,11 +162,9 @@ class Sequence:
 
     def extend_hashes(self) -> None:
         """Brings `hashes` up to the last full block of `tokens`."""
-        size = self.block_size
-        while (len(self.hashes) + 1) * size <= len(self.tokens):
-            parent = self.hashes[-1] if self.hashes else self._root
-            start = len(self.hashes) * size
-            self.hashes.append(next_hash(parent, self.tokens[start : start + size]))
+        parent = self.hashes[-1] if self.hashes else self._root
+        fresh = self.tokens[len(self.hashes) * self.block_size :]
+        self.hashes += hash_chain(parent, fresh, self.block_size)
 
     def move(self, state: SequenceState) -> None:
         """Changes state by the table of allowed moves."""

@@ -84,6 +84,9 @@ def _own(loads: Seq[RoleLoad]) -> dict[PeerId, OwnLoad]:
 
 
 def _sample(step: Step, seconds: float) -> StepSample:
+    if not step.shape[1]:
+        count = len(step.slices)
+        return StepSample(0, 0.0, count, sum([piece.start for piece in step.slices]) + count, seconds)
     chunks = [(len(piece.tokens), piece.start) for piece in step.slices if len(piece.tokens) > 1]
     ones = [piece.start + 1 for piece in step.slices if len(piece.tokens) == 1]
     prompt = sum(count for count, _ in chunks)
