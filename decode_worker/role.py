@@ -16,7 +16,18 @@ from protocol.errors import BatonError, Busy, ContextOverflow, DeadlineExceeded,
 from protocol.ids import AttemptKey, TransferId
 from protocol.limits import Limits
 from protocol.mail import EngineOutbox, Inbound, Outbound, PeerId
-from protocol.messages import Admitted, Cancel, Compute, Failed, Fetch, Join, Refused, Reserve, StepReport
+from protocol.messages import (
+    Admitted,
+    Cancel,
+    Compute,
+    Failed,
+    Fetch,
+    Join,
+    Refused,
+    Reserve,
+    StepReport,
+    TokenDelta,
+)
 from protocol.stamp import Stamp
 from worker.attempts import Attempt, Attempts
 from worker.pull_log import PullLog
@@ -85,7 +96,8 @@ class DecodeRole:
                 self._start_if_whole(reservation)
 
     def after_commit(self, progress: Seq[Progress], began: float, now: float) -> None:
-        """Streams what a step drew."""
+        """Streams what a step drew: one report a gateway."""
+        drawn: dict[PeerId, list[TokenDelta]] = {}
         for one in progress:
             attempt = self._attempts.get(one.sequence.key)
             if attempt is None:
@@ -98,9 +110,10 @@ class DecodeRole:
                 continue
             delta = attempt.delta(one, self._stamps(attempt, now))
             if delta is not None:
-                self._outbox.append(Outbound(attempt.peer, StepReport((delta,))))
+                drawn.setdefault(attempt.peer, []).append(delta)
             if one.finish is not None:
                 self._forget(attempt.key)
+        self._outbox += [Outbound(peer, StepReport(tuple(deltas))) for peer, deltas in drawn.items()]
 
     def take_outbox(self) -> list[EngineOutbox]:
         """What is to be sent since the last call."""

@@ -106,6 +106,11 @@ class BlockPool:
     def rename(self, old: Owner, new: Owner) -> None:
         """Moves everything that `old` holds to `new`. Nothing held: nothing happens."""
         moved = self._holds.pop(old, {})
+        if moved and new not in self._holds:  # as many holders as before
+            self._holds[new] = moved
+            self._counts.add(new.kind, moved)
+            self._counts.remove(old.kind, moved)
+            return
         self._hold(new, moved)
         for block in moved:
             self._refs[block] -= 1

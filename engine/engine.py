@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from array import array
+
 from engine.block_pool import BlockPool
 from engine.in_flight import InFlight
 from engine.owner import Owner, OwnerKind
@@ -11,10 +13,10 @@ from engine.sequence import Sequence, SequenceState
 from engine.step import Sampled, Slice, Step, StepResult
 from engine.step_hook import Progress
 from engine.step_times import StepTimes
-from engine.turns import Turns
+from engine.turns import Turn, Turns
 from engine.waiting_queue import WaitingQueue
 from protocol.errors import ContextOverflow, EngineFailed
-from protocol.ids import AttemptKey
+from protocol.ids import AttemptKey, BlockId
 from protocol.messages import FinishReason
 from protocol.request import Assignment
 
@@ -24,24 +26,21 @@ class Engine:
 
     def __init__(self, runner: Runner, policy: SchedulePolicy) -> None:
         self.runner = runner
+        self.block_size = runner.facts.block_size
+        """Tokens in a block."""
         self.pool = BlockPool(runner.arena.generations)
         self._policy = policy
         self._running: list[Sequence] = []
         self._waiting = WaitingQueue()
         self._turns = Turns(policy.max_running)
         self._times = StepTimes()
-        self._budget = 0
-        """Prompt tokens that the step planned last might have computed."""
+        self._decodes = 0
+        """Sequences that needed a single token when a step was planned last."""
         self._in_flight = InFlight()
         self._ended: list[Sequence] = []
         self._by_key: dict[AttemptKey, Sequence] = {}
         self.step_s = 0.0
         """Seconds that the last step took."""
-
-    @property
-    def block_size(self) -> int:
-        """Tokens in a block."""
-        return self.runner.facts.block_size
 
     @property
     def running(self) -> tuple[Sequence, ...]:
@@ -77,7 +76,7 @@ class Engine:
 
         Raises EngineFailed if they are too few for that."""
         computed = len(sequence.tokens) - 1
-        blocks = list(self.pool.held_by(holder))
+        blocks = array("q", self.pool.held_by(holder))
         if len(blocks) < sequence.blocks_for(computed):
             raise EngineFailed(f"{holder} holds {len(blocks)} blocks, too few for {computed} tokens")
         self._check_unknown(sequence.key)
@@ -127,17 +126,16 @@ class Engine:
         if not slices:
             return None
         step = Step(tuple(slices))
-        continued = [chunk.sequence for chunk in decided.chunks]
-        self._in_flight.depart(step, continued + [admission.sequence for admission in decided.admitted])
+        self._in_flight.depart(step, decided.sequences)
         return step
 
     def predict_s(self, step: Step) -> float | None:
         """Predicted seconds of a step; None where nothing like it was measured."""
-        return self._times.predict_s(*_shape(step))
+        return self._times.predict_s(*step.shape)
 
     def prompt_budget(self) -> int:
         """Prompt tokens that keep the next step within its target, beside the batch that was last planned."""
-        return self._budget if self._running else self._budget_beside(0)
+        return self._budget_beside(self._decodes if self._running else 0)
 
     def _budget_beside(self, decodes: int) -> int:
         policy = self._policy
@@ -155,42 +153,52 @@ class Engine:
         """Applies the oldest step in flight: KV counts as computed, full blocks become findable, tokens
         are appended, and sequences that are done leave the batch. Rows of sequences that are gone, or
         were preempted since, change nothing."""
+        if len(result.sampled) != len(step.slices):
+            raise EngineFailed("the runner's result is that of another step")
         flight = self._in_flight.land(step)
         self.pool.give_back(flight.fence)
         self._measure(step, result.seconds)
-        rows = list(zip(step.slices, result.sampled, strict=True))
-        progress: list[Progress] = []
-        for sequence, row in flight.rows.items():
-            piece, sampled = rows[row]
-            before = sequence.computed
-            sequence.computed += len(piece.tokens)
-            finish = None
-            if sampled is not None:
-                sequence.append(sampled.token)
-                finish = _finish(sequence, sampled.token)
-            self._publish(sequence, before)
-            error = _undrawable(piece, sampled)
-            done = sampled is not None and (finish is not None or sequence.generated >= sequence.until)
-            if error is not None:
-                self._retract(sequence)
-            if done or error is not None:
-                self._end(sequence)
-            progress.append(Progress(sequence, sampled, finish, error))
-        return progress
+        pieces, drawn = step.slices, result.sampled
+        return [self._advance(sequence, pieces[row], drawn[row]) for sequence, row in flight.rows.items()]
+
+    def _advance(self, sequence: Sequence, piece: Slice, sampled: Sampled | None) -> Progress:
+        """Applies one row of a step that is over."""
+        before = sequence.computed
+        sequence.computed = before + len(piece.tokens)
+        finish, error, done = None, None, False
+        if sampled is not None:
+            sequence.append(sampled.token)
+            generated = sequence.generated
+            if sampled.token in sequence.request.stop_tokens:
+                finish = FinishReason.STOP
+            elif generated >= sequence.limit:
+                finish = FinishReason.LENGTH
+            done = finish is not None or generated >= sequence.until
+        elif piece.draw is not None:  # one broken row never breaks the others
+            error = EngineFailed("the model's logits for this request are not finite")
+        self._publish(sequence, before)
+        if error is not None:
+            self._retract(sequence)
+        if done or error is not None:
+            self._end(sequence)
+        return Progress(sequence, sampled, finish, error)
 
     def _measure(self, step: Step, seconds: float) -> None:
         self.step_s = seconds
-        self._times.observe(*_shape(step), seconds)
+        self._times.observe(*step.shape, seconds)
 
     def _decide(self) -> Schedule:
         """What the next step computes, for whoever's turn it is and has something to compute. Nothing
         is planned ahead of or behind a step that a sequence wants to itself."""
+        alone = any([sequence.alone for sequence in (*self._running, *self._waiting)])
         decided = Schedule((), (), ())
-        if self._in_flight and any(sequence.alone for sequence in (*self._running, *self._waiting)):
+        if alone and self._in_flight:
             return decided
-        self._budget = self._budget_beside(sum(1 for one in self._running if one.uncomputed == 1))
-        for running, waiting in self._turns.next(self._running, self.waiting):
-            bounds = self._budget, self._times.prompts_together(sum(s.uncomputed for s in waiting))
+        self._decodes = [sequence.uncomputed for sequence in self._running].count(1)
+        everybody: Turn = (self._running, self.waiting)
+        for running, waiting in self._turns.next(*everybody) if alone else (everybody,):
+            together = self._times.prompts_together(sum([sequence.uncomputed for sequence in waiting]))
+            bounds = self.prompt_budget(), together
             decided = schedule(running, waiting, self.pool, self._policy, self.block_size, *bounds)
             if decided.changes:
                 break
@@ -217,13 +225,14 @@ class Engine:
     def _continue(self, chunk: Chunk) -> Slice:
         sequence = chunk.sequence
         if chunk.grow:
-            sequence.blocks += self.pool.take(Owner.request(sequence.key), (), chunk.grow)
+            fresh = self.pool.take(Owner.request(sequence.key), (), chunk.grow)
+            sequence.blocks = array("q", (*sequence.blocks, *fresh))
         return sequence.slice(chunk.count, self._in_flight.carry(sequence))
 
     def _start(self, admission: Admission) -> Slice:
         sequence = admission.sequence
         fresh = self.pool.take(Owner.request(sequence.key), (), admission.fresh)
-        sequence.blocks = [*admission.hits, *fresh]
+        sequence.blocks = array("q", (*admission.hits, *fresh))
         sequence.computed = len(admission.hits) * self.block_size
         if sequence.cached is None:
             sequence.cached = sequence.computed
@@ -243,7 +252,7 @@ class Engine:
     def _preempt(self, sequence: Sequence) -> None:
         self._fence(sequence)
         self.pool.give_back(Owner.request(sequence.key))
-        sequence.blocks = []
+        sequence.blocks = array("q")
         sequence.computed = 0
         sequence.move(SequenceState.WAITING)
         self._running.remove(sequence)
@@ -252,12 +261,12 @@ class Engine:
     def _publish(self, sequence: Sequence, before: int) -> None:
         size = self.block_size
         for index in range(before // size, sequence.computed // size):
-            self.pool.publish(sequence.blocks[index], sequence.hashes[index])
+            self.pool.publish(BlockId(sequence.blocks[index]), sequence.hashes[index])
 
     def _retract(self, sequence: Sequence) -> None:
         """Whatever broke this sequence may lie in its KV: nobody else is to find it."""
         for block in sequence.blocks:
-            self.pool.retract(block)
+            self.pool.retract(BlockId(block))
 
     def _end(self, sequence: Sequence) -> None:
         self._remove(sequence)
@@ -271,25 +280,3 @@ class Engine:
             self._running.remove(sequence)
         else:
             self._waiting.leave(sequence)
-
-
-def _shape(step: Step) -> tuple[int, int]:
-    """Single tokens, and the tokens of longer slices."""
-    sizes = [len(piece.tokens) for piece in step.slices]
-    decodes = sizes.count(1)
-    return decodes, sum(sizes) - decodes
-
-
-def _undrawable(piece: Slice, sampled: Sampled | None) -> EngineFailed | None:
-    """One broken row never breaks the others."""
-    if piece.draw is None or sampled is not None:
-        return None
-    return EngineFailed("the model's logits for this request are not finite")
-
-
-def _finish(sequence: Sequence, token: int) -> FinishReason | None:
-    if token in sequence.request.stop_tokens:
-        return FinishReason.STOP
-    if sequence.generated >= sequence.limit:
-        return FinishReason.LENGTH
-    return None

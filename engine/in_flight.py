@@ -35,11 +35,13 @@ class InFlight:
 
     def depart(self, step: Step, sequences: Seq[Sequence]) -> None:
         """A step is planned; `sequences`: whose slices they are, in the same order."""
+        rows: dict[Sequence, int] = {}
         for sequence, piece in zip(sequences, step.slices, strict=True):
+            rows[sequence] = len(rows)
             sequence.in_flight += len(piece.tokens)
-            sequence.drawing += int(piece.draw is not None)
+            if piece.draw is not None:
+                sequence.drawing += 1
         self._number += 1
-        rows = {sequence: row for row, sequence in enumerate(sequences)}
         self._flights.append(Flight(Owner.fenced(self._number), step, rows))
 
     def land(self, step: Step) -> Flight:
@@ -48,8 +50,10 @@ class InFlight:
             raise EngineFailed("a step is committed out of order")
         flight = self._flights.popleft()
         for sequence, row in flight.rows.items():
-            sequence.in_flight -= len(step.slices[row].tokens)
-            sequence.drawing -= int(step.slices[row].draw is not None)
+            piece = step.slices[row]
+            sequence.in_flight -= len(piece.tokens)
+            if piece.draw is not None:
+                sequence.drawing -= 1
         return flight
 
     def carry(self, sequence: Sequence) -> int | None:

@@ -71,6 +71,11 @@ class Schedule(Struct):
     admitted: tuple[Admission, ...]
 
     @property
+    def sequences(self) -> list[Sequence]:
+        """All that the step computes, in its order."""
+        return [chunk.sequence for chunk in self.chunks] + [one.sequence for one in self.admitted]
+
+    @property
     def changes(self) -> bool:
         """Whether it decides anything."""
         return bool(self.preempted or self.chunks or self.admitted)
@@ -96,9 +101,14 @@ def schedule(
     whoever needs them waits for that.
     """
     draft = _Draft(running, pool, policy.max_batch_tokens, prompt_budget, together)
-    prompts_last = policy.order is StepOrder.DECODE_FIRST
-    for sequence in sorted(running, key=lambda s: (s.uncomputed > 1) is prompts_last):
-        draft.continue_with(sequence)
+    singles: list[tuple[Sequence, int]] = []
+    prompts: list[tuple[Sequence, int]] = []
+    for sequence in running:
+        if uncomputed := sequence.uncomputed:
+            (prompts if uncomputed > 1 else singles).append((sequence, uncomputed))
+    decode_first = policy.order is StepOrder.DECODE_FIRST
+    for sequence, uncomputed in singles + prompts if decode_first else prompts + singles:
+        draft.continue_with(sequence, uncomputed)
     admitted: list[Admission] = []
     if waiting and not draft.preempted:
         places = policy.max_running - len(running)
@@ -139,13 +149,12 @@ class _Draft:
         """Blocks that come free when the steps in flight are over."""
         return self._pool.held(OwnerKind.FENCED) + sum(len(s.blocks) for s in self._running if s.ending)
 
-    def continue_with(self, sequence: Sequence) -> None:
+    def continue_with(self, sequence: Sequence, uncomputed: int) -> None:
         """Adds the next chunk of a running sequence, preempting others if it needs room."""
-        uncomputed = sequence.uncomputed
         count = self.affordable(uncomputed)
-        if count == 0 or sequence in self.preempted:
+        if count == 0 or (self.preempted and sequence in self.preempted):
             return
-        grow = max(0, sequence.blocks_for(sequence.planned + count) - len(sequence.blocks))
+        grow = sequence.growth(count)
         while grow > self.free:
             if grow <= self.free + self._coming:
                 self._coming -= grow - self.free
@@ -194,7 +203,7 @@ class _Draft:
         if chunk is not None:
             self.spend(-chunk.count, victim.uncomputed)
             self.free += chunk.grow
-        for block in victim.blocks:
+        for block in map(BlockId, victim.blocks):
             self._dropped[block] = self._dropped.get(block, 0) + 1
             self.free += int(self._dropped[block] == self._pool.refs(block))
         self.free -= len(victim.unsettled)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from array import array
 from enum import Enum
 
 from engine.step import Draw, Slice
-from protocol.block_hash import chain_root, next_hash
+from protocol.block_hash import chain_root, hash_chain
 from protocol.errors import EngineFailed
 from protocol.ids import AttemptKey, BlockHash, BlockId
 from protocol.request import Assignment, Request
@@ -70,7 +71,9 @@ class Sequence:
         """Tokens that steps in flight draw; none of them is in `tokens` yet."""
         self.cached: int | None = None
         """Leading tokens whose KV was found rather than computed, at the first admission."""
-        self.blocks: list[BlockId] = []
+        self.blocks: array[int] = array("q")
+        """Numbers of its blocks, from position 0 on: an array, which runners read at every step. It is
+        replaced, never changed: a step in flight has the old one."""
         self.hashes: list[BlockHash] = []
         self.limit = self.request.max_tokens
         self.until = min(until, self.limit)
@@ -98,9 +101,11 @@ class Sequence:
     def uncomputed(self) -> int:
         """Tokens that still have to pass through the model and that a step may compute now. A token
         that is being drawn counts, unless it is the last one, or penalties must know it first."""
-        known = len(self.tokens) + self.drawing
-        if self.drawing and (known >= self._whole or self._knows_all):
-            return 0
+        known, drawing = len(self.tokens), self.drawing
+        if drawing:
+            known += drawing
+            if known >= self._whole or self._knows_all:
+                return 0
         return known - self.computed - self.in_flight
 
     @property
@@ -111,7 +116,9 @@ class Sequence:
     @property
     def unsettled(self) -> list[BlockId]:
         """Blocks that steps in flight may still write. Nobody else holds or finds them."""
-        return self.blocks[self.computed // self.block_size :] if self.in_flight else []
+        if not self.in_flight:
+            return []
+        return [BlockId(block) for block in self.blocks[self.computed // self.block_size :]]
 
     @property
     def full_need(self) -> int:
@@ -127,11 +134,17 @@ class Sequence:
         """Blocks that hold this many tokens."""
         return -(-tokens // self.block_size)
 
+    def growth(self, count: int) -> int:
+        """Blocks that `count` tokens after the planned ones need beyond those that are here."""
+        end = self.computed + self.in_flight + count
+        return max(0, -(-end // self.block_size) - len(self.blocks))
+
     def append(self, token: int) -> None:
         """Adds a generated token; its KV is not computed yet."""
         self.tokens.append(token)
         self.alone = False
-        self.extend_hashes()
+        if len(self.tokens) % self.block_size == 0:
+            self.extend_hashes()
 
     def slice(self, count: int, carry: int | None) -> Slice:
         """The next `count` uncomputed tokens; `carry`: where the last of them is drawn, if it is."""
@@ -149,11 +162,9 @@ class Sequence:
 
     def extend_hashes(self) -> None:
         """Brings `hashes` up to the last full block of `tokens`."""
-        size = self.block_size
-        while (len(self.hashes) + 1) * size <= len(self.tokens):
-            parent = self.hashes[-1] if self.hashes else self._root
-            start = len(self.hashes) * size
-            self.hashes.append(next_hash(parent, self.tokens[start : start + size]))
+        parent = self.hashes[-1] if self.hashes else self._root
+        fresh = self.tokens[len(self.hashes) * self.block_size :]
+        self.hashes += hash_chain(parent, fresh, self.block_size)
 
     def move(self, state: SequenceState) -> None:
         """Changes state by the table of allowed moves."""

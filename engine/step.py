@@ -48,6 +48,13 @@ class Step(Struct):
 
     slices: tuple[Slice, ...]
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Single tokens, and the tokens of longer slices."""
+        sizes = [len(piece.tokens) for piece in self.slices]
+        decodes = sizes.count(1)
+        return decodes, sum(sizes) - decodes
+
     def filled(self, drawn: Seq[Sampled | None]) -> Step:
         """The step with every carried token in its place; `drawn`: what the step before it drew.
 

@@ -52,6 +52,8 @@ class StepTimes:
         if decodes == 0 or not self._decode_s:
             return 0.0
         size = decodes.bit_length()
+        if size in self._decode_s:
+            return self._decode_s[size]
         return self._decode_s[min(self._decode_s, key=lambda seen: (abs(seen - size), seen))]
 
     def predict_s(self, decodes: int, prompt_tokens: int) -> float | None:

@@ -57,6 +57,7 @@ class Turnstile:
             await turn.called()
             yield turn
         finally:
+            turn.awake.rest()
             if not turn.over:
                 turn.over = True
                 self._line.withdraw(ticket)

@@ -198,7 +198,9 @@ class KvSource:
         if lease is None:
             return
         start = len(lease.published)
-        fresh = [(block, self._pool.generation(block)) for block in sequence.blocks[start:count]]
+        fresh = [
+            (block, self._pool.generation(block)) for block in map(BlockId, sequence.blocks[start:count])
+        ]
         lease.published.extend(fresh)
         self._published_blocks += len(fresh)
         if fresh or lease.complete:

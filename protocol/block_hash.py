@@ -22,10 +22,11 @@ def next_hash(parent: BlockHash, tokens: Sequence[int]) -> BlockHash:
 
 def hash_chain(root: BlockHash, tokens: Sequence[int], block_size: int) -> tuple[BlockHash, ...]:
     """Hashes of the full blocks of `tokens`, in order; a partial last block has none."""
+    words = array("I", tokens)
+    data, width = words.tobytes(), block_size * words.itemsize
     hashes: list[BlockHash] = []
-    parent, words = root, array("I", tokens)
-    data, step = words.tobytes(), block_size * words.itemsize
-    for start in range(0, len(data) - step + 1, step):
-        parent = BlockHash(hashlib.sha256(parent + data[start : start + step]).digest())
+    parent = root
+    for start in range(0, len(data) - width + 1, width):
+        parent = BlockHash(hashlib.sha256(parent + data[start : start + width]).digest())
         hashes.append(parent)
     return tuple(hashes)

@@ -27,7 +27,7 @@ class Clock(Protocol):
         ...
 
     async def heard(self, bell: Bell, seconds: float) -> bool:
-        """Waits for the bell, for `seconds` at most; whether it rang. Who waits no more lets the bell rest."""
+        """Waits for the bell, for `seconds` at most; whether it rang. Who waits no more lets it rest."""
         ...
 
 

@@ -20,8 +20,8 @@ class Codec(Generic[T]):
         self._decoder: msgspec.msgpack.Decoder[T] = msgspec.msgpack.Decoder(kind)
         self._max_bytes = max_bytes
 
-    def encode(self, value: T) -> bytes:
-        """Bytes of one value. Raises WireError if they exceed the limit."""
+    def encode(self, value: T | msgspec.Raw) -> bytes:
+        """Bytes of one value, which may be encoded already. Raises WireError if they exceed the limit."""
         data = self._encoder.encode(value)
         if len(data) > self._max_bytes:
             raise self._too_long(data)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import NewType
 
+import msgspec
+
 from protocol.codec import Codec
 from protocol.ids import AttemptKey, WorkerIdentity
 from protocol.messages import Frame, WorkerAddress
@@ -57,6 +59,13 @@ class Outbound(Struct, tag=True):
     frame: Frame
 
 
+class Sealed(Struct, tag="Outbound"):
+    """An Outbound as the I/O process reads it: its frame goes on in the bytes in which it came."""
+
+    peer: PeerId
+    frame: msgspec.Raw
+
+
 class Dial(Struct, tag=True):
     """Open a link to `address` under this (negative) number; PeerLost if that fails."""
 
@@ -93,6 +102,8 @@ class Fatal(Struct, tag=True):
 
 EngineInbox = Inbound | PeerLost | Drain | Stop
 EngineOutbox = Outbound | Dial | Begun | Drained | Ready | Fatal
+EngineNews = Outbound | Sealed | Dial | Begun | Drained | Ready | Fatal
+"""The same, as it is read: with Outbound where both are in one process, else with Sealed."""
 
 
 def inbox_codec(max_bytes: int) -> Codec[list[EngineInbox]]:
@@ -103,3 +114,9 @@ def inbox_codec(max_bytes: int) -> Codec[list[EngineInbox]]:
 def outbox_codec(max_bytes: int) -> Codec[list[EngineOutbox]]:
     """Batches from the engine, one per step."""
     return Codec[list[EngineOutbox]](list[EngineOutbox], max_bytes)
+
+
+def news_codec(max_bytes: int) -> Codec[list[EngineNews]]:
+    """The same batches, read by who only passes their frames on."""
+    sealed = list[Sealed | Dial | Begun | Drained | Ready | Fatal]
+    return Codec[list[EngineNews]](sealed, max_bytes)

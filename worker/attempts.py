@@ -47,17 +47,18 @@ class Attempt:
 
     def delta(self, progress: Progress, stamps: tuple[Stamp, ...]) -> TokenDelta | None:
         """The token that a step drew, as it travels; None if it drew none."""
-        sampled = progress.sampled
+        sequence, sampled = self.sequence, progress.sampled
         if sampled is None:
             return None
+        logprobs = () if sampled.logprobs is None else (sampled.logprobs,)
         return TokenDelta(
-            key=self.key,
-            first_index=self.sequence.generated - 1,
-            tokens=(sampled.token,),
-            logprobs=() if sampled.logprobs is None else (sampled.logprobs,),
-            finish=progress.finish,
-            cached_tokens=self.sequence.cached or 0,
-            stamps=stamps,
+            sequence.key,
+            sequence.generated - 1,
+            (sampled.token,),
+            logprobs,
+            progress.finish,
+            sequence.cached or 0,
+            stamps,
         )
 
 
@@ -68,6 +69,8 @@ class Attempts:
         self._open: dict[AttemptKey, Attempt] = {}
         self.turnover = 0
         """Attempts that came and attempts that went."""
+        self._soonest = float("inf")
+        """No deadline is before it."""
 
     def __len__(self) -> int:
         return len(self._open)
@@ -86,6 +89,7 @@ class Attempts:
     def add(self, attempt: Attempt) -> None:
         """Opens an attempt."""
         self._open[attempt.key] = attempt
+        self._soonest = min(self._soonest, attempt.deadline)
         self.turnover += 1
 
     def get(self, key: AttemptKey) -> Attempt | None:
@@ -120,4 +124,9 @@ class Attempts:
 
     def expired(self, now: float) -> list[Attempt]:
         """Everything whose deadline has passed."""
-        return [attempt for attempt in self._open.values() if attempt.deadline <= now]
+        if now < self._soonest:
+            return []
+        late = [attempt for attempt in self._open.values() if attempt.deadline <= now]
+        in_time = (attempt.deadline for attempt in self._open.values() if attempt.deadline > now)
+        self._soonest = now if late else min(in_time, default=float("inf"))
+        return late

@@ -38,6 +38,8 @@ class WorkerCore:
         self._identity = identity
         self._reporter = Reporter(engine, roles, identity, limits.report_every_s)
         self._outbox: list[EngineOutbox] = []
+        self._held: list[EngineOutbox] = []
+        """Tokens that wait for those of the step that has begun."""
         self._begun = StepsBegun(limits.report_every_s)
         self._farewell = Farewell()
         self._poison = PoisonList()
@@ -117,14 +119,14 @@ class WorkerCore:
     def take_outbox(self) -> list[EngineOutbox]:
         """What is to be sent since the last call: one StepReport a gateway, tokens folded into it. Tokens may
         wait for those of a short step that has begun."""
-        mail = self._outbox
+        mail, self._outbox = self._outbox, []
         for role in self._roles:
-            mail.extend(role.take_outbox())
-        self._outbox = []
+            mail += role.take_outbox()
         mail += self._reporter.take(self._now, self._begun.predicted_s)
         if self._begun.briefer_than(TOGETHER_S - (self._now - self._spoke_at)) and only_more_tokens(mail):
-            self._outbox = mail
+            self._held += mail
             return []
+        mail, self._held = self._held + mail, []
         if mail:
             self._spoke_at = self._now
         return fold_reports(mail)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from protocol.errors import BatonError, EngineFailed
-from protocol.mail import EngineFacts, EngineInbox, EngineOutbox, Fatal
+from protocol.mail import EngineFacts, EngineInbox, EngineNews, Fatal
 
 
 class EngineHost(Protocol):
@@ -25,7 +26,7 @@ class EngineHost(Protocol):
         """
         ...
 
-    async def receive(self) -> list[EngineOutbox]:
+    async def receive(self) -> Sequence[EngineNews]:
         """The next batch; an empty one is a sign of life, sent when the engine has nothing to say.
         For one reader. Raises WorkerLost when the engine has ended and all its mail is read;
         if it failed by itself, its last mail is Fatal unless the process was killed."""

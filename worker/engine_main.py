@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import socket
@@ -17,6 +18,8 @@ from worker.step_loop import StepLoop
 
 SOCKET_VARIABLE = "BATON_ENGINE_SOCKET"
 """Number of the inherited descriptor."""
+SELECT_LIMIT = 1024
+"""Descriptors from this number on cannot be waited for with select."""
 LAST_WORDS_S = 1.0
 """At most this long for the last mail to leave."""
 SPEAK_FOR_THEMSELVES = (WorkerLost, UnsupportedModel, InvalidSpec)
@@ -31,15 +34,19 @@ def run_engine(core_factory: CoreFactory, limits: Limits, environment: Mapping[s
     Returns the exit status: 0 after Stop; 1 when the core failed (Fatal was sent) or
     the I/O process is gone. To be called from the main thread of a child of ChildHost.
     """
-    pipe = MailPipe(_inherited(environment), limits)
+    pipe = MailPipe(inherited(environment), limits)
     try:
         return _serve(core_factory, pipe, limits)
     finally:
         pipe.close(LAST_WORDS_S)
 
 
-def _inherited(environment: Mapping[str, str]) -> socket.socket:
+def inherited(environment: Mapping[str, str]) -> socket.socket:
+    """This end of the socket to the I/O process, for this process alone."""
     descriptor = int(environment[SOCKET_VARIABLE])
+    if descriptor >= SELECT_LIMIT:  # of a parent with many; here nearly all lower ones are free
+        high, descriptor = descriptor, os.dup(descriptor)
+        os.close(high)
     os.set_inheritable(descriptor, False)  # a grandchild must not keep the socket open
     return socket.socket(fileno=descriptor)
 
@@ -48,6 +55,7 @@ def _serve(core_factory: CoreFactory, pipe: MailPipe, limits: Limits) -> int:
     core: StepCore | None = None
     try:
         core = core_factory()
+        _settle_memory()
         pipe.send([Ready(core.facts())])
         StepLoop(core, pipe, limits).run()
         return 0
@@ -58,6 +66,12 @@ def _serve(core_factory: CoreFactory, pipe: MailPipe, limits: Limits) -> int:
     finally:
         if core is not None:
             core.close()
+
+
+def _settle_memory() -> None:
+    """What was loaded stays until the end: the collector need not look at it again, in a pause of steps."""
+    gc.collect()
+    gc.freeze()
 
 
 def _last_words(pipe: MailPipe, error: Exception) -> None:

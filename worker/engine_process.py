@@ -13,7 +13,7 @@ from pathlib import Path
 from protocol.clock import Clock
 from protocol.errors import BatonError, DeadlineExceeded, WorkerLost, error_from_code
 from protocol.limits import Limits
-from protocol.mail import EngineFacts, EngineInbox, EngineOutbox, Fatal, Ready, Stop
+from protocol.mail import EngineFacts, EngineInbox, EngineNews, Fatal, Ready, Stop
 from worker import engine_launch
 from worker.engine_main import SOCKET_VARIABLE
 from worker.mail_channel import MailChannel
@@ -75,7 +75,7 @@ class ChildHost:
             raise WorkerLost("the engine process is not running")
         self._channel.send(mail)
 
-    async def receive(self) -> list[EngineOutbox]:
+    async def receive(self) -> list[EngineNews]:
         """The next batches."""
         if self._channel is None:
             raise WorkerLost("the engine process is not running")

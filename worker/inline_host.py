@@ -123,10 +123,13 @@ class InlineHost:
             worked = stepped
         while launched:
             await self._commit(core, launched)
+        self._send(core.take_outbox(), self._clock.now())
 
     async def _hear(self, core: StepCore, launched: LaunchedSteps) -> bool:
         """Takes mail until the next step is to be planned; false when the engine is to end."""
-        going = self._deliver(core, self._clock.now())
+        going = self._deliver(core, now := self._clock.now())
+        if going and launched.early_s(now) > 0:
+            self._send(core.take_outbox(), now)
         while going and (early_s := launched.early_s(now := self._clock.now())) > 0:
             if not self._inbox:
                 await self._clock.heard(self._mail_in, min(early_s, core.idle_wait_s(now)))
@@ -142,7 +145,6 @@ class InlineHost:
         now = self._clock.now()
         oldest = launched.take(now)
         core.commit(oldest.step, oldest.pending.result(), now)
-        self._send(core.take_outbox(), now)
 
     def _deliver(self, core: StepCore, now: float) -> bool:
         """Gives the core its mail; false when the engine is to end."""

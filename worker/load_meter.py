@@ -34,7 +34,7 @@ class LoadMeter:
     def measure(self, step: Step, seconds: float) -> None:
         """A step is over."""
         self._steps += 1
-        tokens = sum(len(piece.tokens) for piece in step.slices if len(piece.tokens) > 1)
+        _, tokens = step.shape
         (self._prompts if tokens else self._others).append((step, seconds))
         if tokens >= RATE_MIN_TOKENS and seconds > 0:
             rate = tokens / seconds
@@ -84,6 +84,9 @@ def _own(loads: Seq[RoleLoad]) -> dict[PeerId, OwnLoad]:
 
 
 def _sample(step: Step, seconds: float) -> StepSample:
+    if not step.shape[1]:
+        count = len(step.slices)
+        return StepSample(0, 0.0, count, sum([piece.start for piece in step.slices]) + count, seconds)
     chunks = [(len(piece.tokens), piece.start) for piece in step.slices if len(piece.tokens) > 1]
     ones = [piece.start + 1 for piece in step.slices if len(piece.tokens) == 1]
     prompt = sum(count for count, _ in chunks)

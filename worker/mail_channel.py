@@ -7,7 +7,7 @@ from typing import cast
 
 from protocol.errors import BatonError, Overloaded, WireError, WorkerLost
 from protocol.limits import Limits
-from protocol.mail import EngineInbox, EngineOutbox, Inbound, inbox_codec, outbox_codec
+from protocol.mail import EngineInbox, EngineNews, Inbound, inbox_codec, news_codec
 from protocol.splitter import Splitter, framed
 from worker.mail_wire import backlog_limit, batch_limit
 
@@ -17,12 +17,12 @@ class MailChannel(asyncio.Protocol):
 
     def __init__(self, limits: Limits) -> None:
         self._encoder = inbox_codec(batch_limit(limits))
-        self._decoder = outbox_codec(batch_limit(limits))
+        self._decoder = news_codec(batch_limit(limits))
         self._splitter = Splitter(batch_limit(limits))
         self._max_backlog = backlog_limit(limits)
         self._max_unread = limits.max_link_backlog
         self._transport: asyncio.Transport | None = None
-        self._batches: list[list[EngineOutbox]] = []
+        self._batches: list[list[EngineNews]] = []
         self._changed = asyncio.Event()
         self._broken: BatonError | None = None
 
@@ -57,7 +57,7 @@ class MailChannel(asyncio.Protocol):
             raise Overloaded(f"{waiting} bytes of mail wait for the engine")
         self._transport.write(framed(self._encoder.encode([mail])))
 
-    async def receive(self) -> list[EngineOutbox]:
+    async def receive(self) -> list[EngineNews]:
         """The mail that has come since the last call, at least one batch. Raises WorkerLost or
         WireError when all of it is read and no more can come."""
         while not self._batches:

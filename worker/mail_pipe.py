@@ -25,8 +25,6 @@ class MailPipe:
         self._splitter = Splitter(batch_limit(limits))
         self._max_backlog = backlog_limit(limits)
         self._backlog = bytearray()
-        self._poll = select.poll()
-        self._poll.register(end, select.POLLIN)
 
     def drain(self) -> list[EngineInbox]:
         """All mail that has come; waits for none. Raises WorkerLost if the I/O process is gone,
@@ -50,11 +48,10 @@ class MailPipe:
 
     def wait(self, seconds: float) -> bool:
         """Returns when mail has come, when the backlog can go on, or after `seconds`; whether it is mail."""
-        wanted = select.POLLIN | (select.POLLOUT if self._backlog else 0)
-        self._poll.modify(self._end, wanted)
-        found = self._poll.poll(seconds * 1000)
+        # Not poll, which counts in milliseconds: an engine process has few descriptors, so select will do.
+        readable, _, _ = select.select((self._end,), (self._end,) if self._backlog else (), (), seconds)
         self._push()
-        return any(events & ~select.POLLOUT for _, events in found)
+        return bool(readable)
 
     def close(self, within_s: float) -> None:
         """Sends what is left if that takes at most `within_s` seconds, and closes."""

@@ -15,6 +15,8 @@ from protocol.messages import StepReport, TokenDelta
 
 def fold_reports(mail: Seq[EngineOutbox]) -> list[EngineOutbox]:
     """Joins all StepReports to one peer into one frame, at the place of the last."""
+    if len(mail) < 2:
+        return list(mail)
     reports: dict[PeerId, list[StepReport]] = {}
     last: dict[PeerId, int] = {}
     for place, item in enumerate(mail):
@@ -62,9 +64,12 @@ def _newer(load: LoadReport, newer: LoadReport | None) -> LoadReport:
 
 def _deltas(reports: Seq[StepReport]) -> tuple[TokenDelta, ...]:
     """One an attempt, where they follow on each other."""
+    with_deltas = [report.deltas for report in reports if report.deltas]
+    if len(with_deltas) < 2:  # one step's: one an attempt already
+        return with_deltas[0] if with_deltas else ()
     runs: list[list[TokenDelta]] = []
     latest: dict[AttemptKey, list[TokenDelta]] = {}
-    for delta in (delta for report in reports for delta in report.deltas):
+    for delta in (delta for deltas in with_deltas for delta in deltas):
         run = latest.get(delta.key)
         if run is not None and _follows(run[-1], delta):
             run.append(delta)

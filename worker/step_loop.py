@@ -14,7 +14,7 @@ from worker.mail_pipe import MailPipe
 from worker.step_core import StepCore
 
 SHORT_S = 0.002
-"""Too short to be waited for by milliseconds, as a socket is."""
+"""Mail that comes within so short a step waits for its end."""
 
 
 class StepLoop:
@@ -45,10 +45,13 @@ class StepLoop:
             worked = stepped
         while self._launched:
             self._commit()
+        self._send(self._core.take_outbox())
 
     def _hear(self) -> bool:
         """Takes mail until the next step is to be planned; false when the engine is to end."""
         going = self._deliver()
+        if going and self._launched.early_s(time.monotonic()) > 0:
+            self._send(self._core.take_outbox())  # or it would leave only with the next step
         while going and (early_s := self._launched.early_s(time.monotonic())) > 0:
             going = self._attend(early_s)
         return going
@@ -74,7 +77,8 @@ class StepLoop:
 
     def _step(self) -> bool:
         """Launches one step, if there is one to take, and commits the oldest, unless the core looks
-        further ahead. Answers to mail leave before a step, which may be long."""
+        further ahead. What there is to say leaves before a step, which may be long: answers to mail, and
+        the tokens of the step before, for to plan takes less time than the other process to wake up twice."""
         step = self._core.plan(time.monotonic())
         self._send(self._core.take_outbox())
         if step is not None:
@@ -90,7 +94,6 @@ class StepLoop:
             self._wait(remaining_s)
         oldest = self._launched.take(time.monotonic())
         self._core.commit(oldest.step, oldest.pending.result(), time.monotonic())
-        self._send(self._core.take_outbox())
 
     def _wait(self, seconds: float) -> None:
         """A modelled step lasts as long as a real one would. Where it stands for one on a device, which

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
+from itertools import chain
 
 from engine.step import Step
+from protocol.ids import AttemptKey
 from protocol.mail import Begun
 
 UNKNOWN_STEP_S = 15.0
@@ -43,9 +45,15 @@ class StepsBegun:
         """What is to be told before the newest step starts, or when there is none; None if that was told."""
         if not self._steps and not self._told.suspects:
             return None
-        suspects = dict.fromkeys(piece.key for step, _ in self._steps for piece in step.slices)
-        now = Begun(tuple(suspects), self.predicted_s)
+        now = Begun(self._suspects(), self.predicted_s)
         if now == self._told:
             return None
         self._told = now
         return now
+
+    def _suspects(self) -> tuple[AttemptKey, ...]:
+        """Everyone in one of the steps; almost always all steps have the same."""
+        batches = [tuple([piece.key for piece in step.slices]) for step, _ in self._steps]
+        if batches and batches.count(batches[0]) == len(batches):
+            return batches[0]
+        return tuple(dict.fromkeys(chain.from_iterable(batches)))

@@ -6,11 +6,13 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+import msgspec
+
 from protocol.clock import Clock
 from protocol.errors import BatonError, DeadlineExceeded, WorkerLost
 from protocol.limits import Limits
 from protocol.links.link import Dialer, Link
-from protocol.mail import Dial, EngineInbox, Inbound, Outbound, PeerId, PeerLost
+from protocol.mail import Dial, EngineInbox, Inbound, Outbound, PeerId, PeerLost, Sealed
 from protocol.messages import Frame, Leaving, WorkerAddress
 
 MAX_LINKS = 4096
@@ -32,7 +34,7 @@ class Switchboard:
         self._refusing = False
         self._leaving = False
         self._open: dict[PeerId, Link] = {}
-        self._dialled: dict[PeerId, list[Frame]] = {}
+        self._dialled: dict[PeerId, list[Frame | msgspec.Raw]] = {}
         """Frames that wait until the link is there."""
         self._tasks: dict[PeerId, asyncio.Task[None]] = {}
         """Of the links that were dialled."""
@@ -63,7 +65,7 @@ class Switchboard:
         task = asyncio.get_running_loop().create_task(self._dial(mail.peer, mail.address))
         self._tasks[mail.peer] = task
 
-    def deliver(self, mail: Outbound) -> None:
+    def deliver(self, mail: Outbound | Sealed) -> None:
         """Sends a frame, or drops it if the peer is lost."""
         if (link := self._open.get(mail.peer)) is not None:
             self._send(mail.peer, link, mail.frame)
@@ -131,7 +133,7 @@ class Switchboard:
         finally:
             await self._close_link(link)
 
-    def _send(self, peer: PeerId, link: Link, frame: Frame) -> None:
+    def _send(self, peer: PeerId, link: Link, frame: Frame | msgspec.Raw) -> None:
         """One frame. A link that cannot take it has a gap from now on, so it is closed."""
         try:
             link.send(frame)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from engine.engine import Engine
 from engine.sequence import SequenceState
 from protocol.errors import EngineFailed
-from protocol.ids import RequestId
+from protocol.ids import BlockId, RequestId
 from protocol.request import Assignment, Request
 from protocol.sampling import Sampling
 
@@ -32,5 +32,5 @@ def warm_up(engine: Engine) -> None:
             raise EngineFailed("the engine computes nothing of its first prompt")
         engine.commit(step, engine.runner.launch(step).result())
     for block in sequence.blocks:
-        engine.pool.retract(block)
+        engine.pool.retract(BlockId(block))
     engine.release_ended()

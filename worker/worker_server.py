@@ -10,7 +10,7 @@ from protocol.directory import Directory
 from protocol.errors import BatonError, DeadlineExceeded, EngineFailed, WorkerLost, error_from_code
 from protocol.limits import Limits
 from protocol.links.link import Dialer, LinkServer
-from protocol.mail import Begun, Dial, Drain, Drained, EngineFacts, EngineOutbox, Fatal, Outbound
+from protocol.mail import Begun, Dial, Drain, Drained, EngineFacts, EngineNews, Fatal, Outbound, Sealed
 from protocol.messages import Died, WorkerAddress, WorkerRecord
 from worker.engine_host import EngineHost
 from worker.engine_watch import EngineWatch
@@ -156,8 +156,8 @@ class WorkerServer:
             for mail in batch:
                 self._obey(mail)
 
-    def _obey(self, mail: EngineOutbox) -> None:
-        if isinstance(mail, Outbound):
+    def _obey(self, mail: EngineNews) -> None:
+        if isinstance(mail, (Sealed, Outbound)):
             self._switchboard.deliver(mail)
         elif isinstance(mail, Dial):
             self._switchboard.dial(mail)

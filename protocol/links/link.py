@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
+import msgspec
+
 from protocol.messages import Frame, Hello, WorkerAddress
 
 
@@ -16,10 +18,10 @@ class Link(Protocol):
         """What the other end said of itself."""
         ...
 
-    def send(self, frame: Frame) -> None:
-        """Queues one frame and returns at once. Raises LinkClosed if the link is closed
-        or if the peer is so slow that the backlog is full (which closes it), and WireError if
-        the frame is longer than Limits.max_frame_bytes (the link lives on)."""
+    def send(self, frame: Frame | msgspec.Raw) -> None:
+        """Queues one frame, which may be encoded already, and returns at once. Raises LinkClosed if the
+        link is closed or if the peer is so slow that the backlog is full (which closes it), and WireError
+        if the frame is longer than Limits.max_frame_bytes (the link lives on)."""
         ...
 
     async def receive(self) -> Frame:

@@ -6,6 +6,8 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine
 
+import msgspec
+
 from protocol.bell import Bell
 from protocol.clock import Clock
 from protocol.codec import Codec, frame_codec
@@ -68,7 +70,7 @@ class SessionLink:
         self._peer = heard
         return heard
 
-    def send(self, frame: Frame) -> None:
+    def send(self, frame: Frame | msgspec.Raw) -> None:
         """Queues one frame and returns at once. Raises LinkClosed if the link is or becomes
         closed, WireError if the frame is too long (the link lives on)."""
         data = self._frames.encode(frame)

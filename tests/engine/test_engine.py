@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from array import array
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -169,7 +171,7 @@ def test_check_finds_sequences_and_blocks_that_disagree(leak: str) -> None:
     if leak == "foreign":
         engine.pool.take(Owner.request(AttemptKey(RequestId("gone"), 0)), (), 1)
     else:
-        sequence.blocks = []
+        sequence.blocks = array("q")
     with pytest.raises(EngineFailed):
         engine.check()
 

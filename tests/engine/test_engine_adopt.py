@@ -104,7 +104,7 @@ def test_pulled_blocks_are_private_until_adopted() -> None:
     assert reader.pool.match(sequence.hashes) == []
     sequence.append(answer(order.request)[0])
     reader.adopt(sequence, DEST)
-    assert reader.pool.match(sequence.hashes) == sequence.blocks[:2]
+    assert reader.pool.match(sequence.hashes) == sequence.blocks[:2].tolist()
     assert reader.pool.held_by(DEST) == ()
 
 

@@ -8,7 +8,7 @@ from engine.engine import Engine
 from engine.owner import Owner, OwnerKind
 from engine.schedule import Admission, Schedule, SchedulePolicy, StepOrder, schedule
 from engine.sequence import Sequence
-from protocol.ids import AttemptKey, RequestId, TransferId
+from protocol.ids import AttemptKey, BlockId, RequestId, TransferId
 from tests.engine.drive import STUCK, Drive
 from tests.engine.load import LOADS, LOADS_AHEAD, Load
 from tests.engine.modelled import admitted, assignment, modelled_engine, run, step
@@ -181,7 +181,7 @@ def test_what_was_planned_for_a_victim_goes_to_others() -> None:
     prefill = admitted(engine, assignment("p", (1, 2, 3, 4, 5, 6), 1))
     step(engine)
     victim, largest = _adopted(engine, "v", 3), _adopted(engine, "l", 9)
-    engine.pool.take(PIN, victim.blocks, 0)
+    engine.pool.take(PIN, [BlockId(block) for block in victim.blocks], 0)
     decided = _decide(engine)
     assert decided.preempted == (victim,)
     assert [(chunk.sequence, chunk.count, chunk.grow) for chunk in decided.chunks] == [

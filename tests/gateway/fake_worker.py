@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 
+import msgspec
+
 from protocol.clock import LoopClock
 from protocol.errors import LinkClosed
 from protocol.ids import AttemptKey, Incarnation, WorkerId, WorkerIdentity
@@ -70,7 +72,7 @@ class FakeLink:
         self.deaf_to: type[Frame] | None = None
         """Sending one of these raises ValueError."""
 
-    def send(self, frame: Frame) -> None:
+    def send(self, frame: Frame | msgspec.Raw) -> None:
         """To the worker, at once."""
         if self.fault is not None:
             raise self.fault
@@ -78,6 +80,7 @@ class FakeLink:
             raise ValueError("odd")
         if self.closed:
             raise LinkClosed("the link is closed")
+        assert not isinstance(frame, msgspec.Raw), "only workers pass frames on"
         self._worker.hear(frame)
 
     async def receive(self) -> Frame:

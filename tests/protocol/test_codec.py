@@ -12,7 +12,15 @@ from hypothesis import strategies as st
 from protocol.codec import Codec, frame_codec
 from protocol.errors import WireError
 from protocol.ids import TransferId
-from protocol.mail import EngineInbox, EngineOutbox, inbox_codec, outbox_codec
+from protocol.mail import (
+    EngineInbox,
+    EngineOutbox,
+    Outbound,
+    Sealed,
+    inbox_codec,
+    news_codec,
+    outbox_codec,
+)
 from protocol.messages import Frame, Release, Renew
 from tests.protocol.wire_values import values_of
 
@@ -42,6 +50,12 @@ def test_mail_comes_back_as_it_was(inbox: list[EngineInbox], outbox: list[Engine
     to_engine, from_engine = inbox_codec(LIMIT), outbox_codec(LIMIT)
     assert to_engine.decode(to_engine.encode(inbox)) == inbox
     assert from_engine.decode(from_engine.encode(outbox)) == outbox
+    for sent, read in zip(outbox, news_codec(LIMIT).decode(from_engine.encode(outbox)), strict=True):
+        if isinstance(sent, Outbound):
+            assert isinstance(read, Sealed) and read.peer == sent.peer
+            assert CODEC.decode(CODEC.encode(read.frame)) == sent.frame
+        else:
+            assert read == sent
 
 
 @settings(max_examples=500)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+import msgspec
 from msgspec import structs
 
 from protocol.ids import TransferId
@@ -29,7 +30,7 @@ class Rumours:
             self._heard_of.append(address)
         return RumouringLink(await self._dialer.dial(address), self)
 
-    def spread(self, frame: Frame) -> Frame:
+    def spread(self, frame: Frame | msgspec.Raw) -> Frame | msgspec.Raw:
         """The frame, perhaps with a prefix that may or may not be there. What the gateway knows stands."""
         if not isinstance(frame, Compute | Prefill) or frame.prefix or self._dice.random() >= self._share:
             return frame
@@ -50,7 +51,7 @@ class RumouringLink:
         """The link's own."""
         return self._link.peer
 
-    def send(self, frame: Frame) -> None:
+    def send(self, frame: Frame | msgspec.Raw) -> None:
         """Perhaps a little more than was given."""
         self._link.send(self._rumours.spread(frame))
 

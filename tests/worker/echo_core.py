@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from engine.runner import Pending
 from engine.step import Step, StepResult
+from protocol.codec import frame_codec
 from protocol.errors import UnsupportedModel
 from protocol.ids import AttemptKey, Incarnation, RequestId, TransferId, WorkerId, WorkerIdentity
 from protocol.limits import Limits
@@ -17,16 +18,19 @@ from protocol.mail import (
     Drained,
     EngineFacts,
     EngineInbox,
+    EngineNews,
     EngineOutbox,
     Inbound,
     Outbound,
     PeerId,
     PeerLost,
+    Sealed,
 )
 from protocol.messages import Attach, Cancel, Frame, Hello, Release, Renew, WorkerAddress
 from worker.step_core import CoreFactory
 
 LIMITS = Limits(max_frame_bytes=1 << 16, max_link_backlog=64, report_every_s=0.05)
+CODEC = frame_codec(LIMITS.max_frame_bytes)
 WORKER = WorkerIdentity(WorkerId("echo-0"), Incarnation("life-1"))
 OTHER = WorkerIdentity(WorkerId("echo-1"), Incarnation("life-1"))
 
@@ -177,6 +181,7 @@ def echo_factory(mode: str) -> CoreFactory:
     return load
 
 
-def frames_of(batch: Sequence[EngineOutbox], peer: int) -> list[Frame]:
-    """What a batch holds for one peer."""
-    return [mail.frame for mail in batch if isinstance(mail, Outbound) and mail.peer == peer]
+def frames_of(batch: Sequence[EngineNews], peer: int) -> list[Frame]:
+    """What a batch holds for one peer, sealed or not."""
+    mine = [mail for mail in batch if isinstance(mail, (Outbound, Sealed)) and mail.peer == peer]
+    return [CODEC.decode(one.frame) if isinstance(one, Sealed) else one.frame for one in mine]

@@ -9,7 +9,7 @@ import pytest
 
 from protocol.clock import LoopClock
 from protocol.errors import EngineFailed, Overloaded, UnsupportedModel, WorkerLost
-from protocol.mail import EngineOutbox, Fatal, Inbound, PeerId, PeerLost
+from protocol.mail import EngineNews, Fatal, Inbound, PeerId, PeerLost
 from protocol.messages import Frame
 from tests.worker.echo_core import CRASH, LIMITS, PING, WORKER, frame, frames_of, work
 from worker.engine_host import EngineHost
@@ -29,9 +29,9 @@ async def until(host: EngineHost, count: int, peer: int = PEER) -> list[Frame]:
     return frames
 
 
-async def last_words(host: EngineHost) -> list[EngineOutbox]:
+async def last_words(host: EngineHost) -> list[EngineNews]:
     """Everything until the engine has ended."""
-    mail: list[EngineOutbox] = []
+    mail: list[EngineNews] = []
     async with LoopClock().deadline(10.0):
         try:
             while True:
