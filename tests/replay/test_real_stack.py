@@ -14,7 +14,7 @@ from tests.replay.test_replay import trace
 
 PROMISED = Slo(ttft_s=4.0, ttft_per_prefill=0.0, itl_s=0.05)
 """The same for every prompt, as live gateways promise."""
-MESSAGES_S = 0.07
+MESSAGES_S = 0.1
 """What commands and answers take, that find engines in the middle of steps; the replay has none."""
 
 
