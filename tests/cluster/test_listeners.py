@@ -43,7 +43,7 @@ async def taken_in() -> list[int]:
 
     config = uvicorn.Config(nothing, host="127.0.0.1", port=0, lifespan="off", log_config=None)
     config.load()
-    config.http_protocol_class = lambda **_: Turns(turn, seen)  # type: ignore[assignment,misc]
+    config.http_protocol_class = lambda **_: Turns(turn, seen)  # type: ignore[assignment]
     listening = config.bind_socket()
     listening.listen(CLIENTS)
     address = listening.getsockname()
