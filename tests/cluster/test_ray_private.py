@@ -77,6 +77,7 @@ def test_patched_names_exist() -> None:
     assert ray_constants.ENABLE_RAY_CLUSTER is True
     assert "ray_constants.ENABLE_RAY_CLUSTER" in inspect.getsource(services.get_node_ip_address)
     assert "    set_socket_reuse_port(sock)" in inspect.getsource(http_util.start_asgi_http_server)
+    assert "server.serve(sockets=[sock])" in inspect.getsource(http_util.start_asgi_http_server)
     assert "[Middleware(RequestIdMiddleware)]" in inspect.getsource(http_util._apply_middlewares)
     assert "await start_asgi_http_server(" in inspect.getsource(replica)
     assert 'add_port_to_grpc_server(self._server, "[::]:0")' in inspect.getsource(replica)
