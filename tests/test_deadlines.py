@@ -51,7 +51,7 @@ ELSEWHERE: dict[tuple[str, str, str], str] = {
     ("cluster/serve_app.py", "_end_with_engine", "finished"): "the life of the worker is this wait",
     ("gateway/store/redis_connection.py", "close", "aclose"): OUR_SIDE,
     ("gateway/store/redis_store.py", "close", "close"): OUR_SIDE,
-    ("gateway/service.py", "_answer", "aclose"): OUR_SIDE,
+    ("gateway/service.py", "generate", "aclose"): OUR_SIDE,
     ("gateway/turnstile.py", "others_try", "wait"): "Placing.place waits within max_place_wait_s",
     ("gateway/store/sqlite_store.py", "get", "execute"): "the executor is given a deadline",
     ("gateway/worker_link.py", "pump", "receive"): LIVENESS,

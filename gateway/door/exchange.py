@@ -44,6 +44,8 @@ class Exchange:
         self.path = path.removeprefix(scope.get("root_path", ""))
         self._writing_since: float | None = None
         """Begin of the write that goes on now."""
+        self._watched = False
+        """Whether somebody looks after stalled writes."""
         self.status = 0
         self.finished = False
 
@@ -78,7 +80,7 @@ class Exchange:
         Only once the body is read: whatever else the client sends is dropped.
         """
         gone, stalled = (asyncio.ensure_future(watch) for watch in (self._disconnected(), self._stalled()))
-        cut = Cut(gone, stalled)
+        cut, self._watched = Cut(gone, stalled), True
         try:
             await work
         except asyncio.CancelledError:
@@ -86,6 +88,7 @@ class Exchange:
                 raise  # cancelled from outside
             raise (ReaderStalled if stalled.done() else ClientGone) from None
         finally:
+            self._watched = False
             cut.over()
 
     async def answer(self, status: int, body: bytes, content_type: str = "application/json") -> None:
@@ -96,22 +99,26 @@ class Exchange:
     async def write(self, data: bytes) -> None:
         """Part of a stream of server-sent events, inside `while_connected`, which watches over it: a deadline
         for each token would cost more than the token."""
-        self._writing_since = self._clock.now()
-        if self.status == 0:
-            await self._start_stream()
-        await self._send({"type": "http.response.body", "body": data, "more_body": True})
-        self._writing_since = None
+        await self._put(data, more=True)
 
     async def finish(self, data: bytes = b"") -> None:
         """The last bytes, of a stream unless the answer has begun otherwise. Raises ReaderStalled."""
-        try:
-            async with self._clock.deadline(self._limits.reader_stall_s):
-                if self.status == 0:
-                    await self._start_stream()
-                await self._send({"type": "http.response.body", "body": data, "more_body": False})
-        except DeadlineExceeded as late:
-            raise ReaderStalled from late
+        if self._watched:
+            await self._put(data, more=False)
+        else:
+            try:
+                async with self._clock.deadline(self._limits.reader_stall_s):
+                    await self._put(data, more=False)
+            except DeadlineExceeded as late:
+                raise ReaderStalled from late
         self.finished = True
+
+    async def _put(self, data: bytes, *, more: bool) -> None:
+        self._writing_since = self._clock.now()
+        if self.status == 0:
+            await self._start_stream()
+        await self._send({"type": "http.response.body", "body": data, "more_body": more})
+        self._writing_since = None
 
     async def _start_stream(self) -> None:
         unbuffered = [("cache-control", "no-cache"), ("x-accel-buffering", "no")]

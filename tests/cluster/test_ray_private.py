@@ -117,7 +117,7 @@ def test_serve_leaves_watching_to_the_door() -> None:
 
     assert http_util.parse_disconnect_disabled_header(dict([(UNWATCHED[0], b"?0"), UNWATCHED]))
     ingress = inspect.getsource(replica.Replica._direct_ingress_asgi)
-    assert "headers = dict(scope[\"headers\"])" in ingress
+    assert 'headers = dict(scope["headers"])' in ingress
     assert "if receive_task is None and request_timeout_s is None:" in ingress
 
 
