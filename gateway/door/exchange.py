@@ -96,29 +96,26 @@ class Exchange:
         await self._start(status, content_type, [("content-length", str(len(body)))])
         await self.finish(body)
 
-    async def write(self, data: bytes) -> None:
+    async def write(self, data: bytes, *, more: bool = True) -> None:
         """Part of a stream of server-sent events, inside `while_connected`, which watches over it: a deadline
-        for each token would cost more than the token."""
-        await self._put(data, more=True)
-
-    async def finish(self, data: bytes = b"") -> None:
-        """The last bytes, of a stream unless the answer has begun otherwise. Raises ReaderStalled."""
-        if self._watched:
-            await self._put(data, more=False)
-        else:
-            try:
-                async with self._clock.deadline(self._limits.reader_stall_s):
-                    await self._put(data, more=False)
-            except DeadlineExceeded as late:
-                raise ReaderStalled from late
-        self.finished = True
-
-    async def _put(self, data: bytes, *, more: bool) -> None:
+        for each token would cost more than the token. `more`: whether it is not the last."""
         self._writing_since = self._clock.now()
         if self.status == 0:
             await self._start_stream()
         await self._send({"type": "http.response.body", "body": data, "more_body": more})
         self._writing_since = None
+
+    async def finish(self, data: bytes = b"") -> None:
+        """The last bytes, of a stream unless the answer has begun otherwise. Raises ReaderStalled."""
+        if self._watched:
+            await self.write(data, more=False)
+        else:
+            try:
+                async with self._clock.deadline(self._limits.reader_stall_s):
+                    await self.write(data, more=False)
+            except DeadlineExceeded as late:
+                raise ReaderStalled from late
+        self.finished = True
 
     async def _start_stream(self) -> None:
         unbuffered = [("cache-control", "no-cache"), ("x-accel-buffering", "no")]
