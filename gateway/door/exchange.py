@@ -7,7 +7,6 @@ from collections.abc import Coroutine
 
 from starlette.types import Message, Receive, Scope, Send
 
-from gateway.door.cut import Cut
 from gateway.door.refusals import BodyTooLarge, SlowBody
 from protocol.clock import Clock
 from protocol.errors import DeadlineExceeded
@@ -77,19 +76,26 @@ class Exchange:
         """Runs `work` to its end; cancels it and raises ClientGone as soon as the client leaves, or
         ReaderStalled when it has made no room for `Limits.reader_stall_s`.
 
-        Only once the body is read: whatever else the client sends is dropped.
+        Only once the body is read: whatever else the client sends is dropped. `work` has a task of its own
+        also because each token wakes all that await within one task, and a server's layers are many.
         """
+        task = asyncio.ensure_future(work)
         gone, stalled = (asyncio.ensure_future(watch) for watch in (self._disconnected(), self._stalled()))
-        cut, self._watched = Cut(gone, stalled), True
+        for watch in (gone, stalled):
+            watch.add_done_callback(lambda _: task.cancel())
+        self._watched = True
         try:
-            await work
+            await task
         except asyncio.CancelledError:
-            if not cut.take_back():
-                raise  # cancelled from outside
-            raise (ReaderStalled if stalled.done() else ClientGone) from None
+            if stalled.done():
+                raise ReaderStalled from None
+            if gone.done():
+                raise ClientGone from None
+            raise  # cancelled from outside
         finally:
             self._watched = False
-            cut.over()
+            for one in (task, gone, stalled):
+                one.cancel()
 
     async def answer(self, status: int, body: bytes, content_type: str = "application/json") -> None:
         """The whole answer at once."""
