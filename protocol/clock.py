@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import Protocol
+from typing import Any, Protocol
 
 from protocol.bell import Bell
 from protocol.errors import DeadlineExceeded
@@ -58,10 +59,10 @@ class LoopClock:
         """Raises DeadlineExceeded if the body is still running after `seconds`."""
         return LoopDeadline(max(0.0, seconds))
 
-    async def heard(self, bell: Bell, seconds: float) -> bool:
-        """Without an exception on the way, and so cheaper than a deadline."""
+    def heard(self, bell: Bell, seconds: float) -> Coroutine[Any, Any, bool]:
+        """Without an exception on the way, and so cheaper than a deadline. To be awaited at once."""
         bell.hush_within(seconds)
-        return await bell.wait()
+        return bell.wait()
 
     def _bind(self) -> asyncio.AbstractEventLoop:
         self._loop = asyncio.get_running_loop()

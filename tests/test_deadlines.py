@@ -56,7 +56,6 @@ ELSEWHERE: dict[tuple[str, str, str], str] = {
     ("gateway/store/sqlite_store.py", "get", "execute"): "the executor is given a deadline",
     ("gateway/worker_link.py", "pump", "receive"): LIVENESS,
     ("gateway/worker_link.py", "disconnect", "close"): CALLER,
-    ("protocol/clock.py", "heard", "wait"): ARGUMENT,
     ("protocol/links/handshake.py", "dial_over", "introduce"): "has the deadline of a greeting inside",
     ("protocol/links/handshake.py", "_serve", "introduce"): "has the deadline of a greeting inside",
     ("protocol/links/handshake.py", "dial_over", "close"): OWN_END,
