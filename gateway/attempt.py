@@ -28,6 +28,7 @@ from router.own_work import Booking
 
 LOG = logging.getLogger("baton.gateway")
 INBOX_ROOM = 65536
+TOO_LATE = "the request's deadline passed"
 
 
 class AttemptState(Enum):
@@ -100,9 +101,15 @@ class AttemptRun:
         """The next delta in order; the last one has `finish` set. Raises one error of the tree instead.
         While the client is read to more slowly than the workers speak, several become one."""
         while True:
-            heard = await self._hear(self._deadline, None)
+            try:
+                heard = await self._inbox.next(self._deadline - self._clock.now())
+            except DeadlineExceeded as late:
+                raise DeadlineExceeded(TOO_LATE) from late
             delta = heard.said
-            if not isinstance(delta, TokenDelta) or delta.first_index < self._next:
+            if not isinstance(delta, TokenDelta):
+                self._take(heard)
+                continue
+            if delta.first_index < self._next:
                 continue
             if delta.first_index > self._next or not delta.tokens:
                 raise self._lost(heard.worker, "left out a token")
@@ -151,32 +158,26 @@ class AttemptRun:
         self._send(link, frame)
         until = self._clock.now() + self._limits.peer_deadline_s
         while True:
-            heard = await self._hear(until, link)
+            try:
+                heard = await self._inbox.next(min(until, self._deadline) - self._clock.now())
+            except DeadlineExceeded as late:
+                if until < self._deadline:
+                    raise self._lost(link.identity, "did not answer in time") from late
+                raise DeadlineExceeded(TOO_LATE) from late
+            self._take(heard)
             if isinstance(heard.said, Admitted) and heard.worker == link.identity:
                 return
 
-    async def _hear(self, until: float, asked: WorkerLink | None) -> Heard:
-        """The next good news; bad news is raised. Who was `asked` has to answer by `until`."""
-        while True:
-            left = min(until, self._deadline) - self._clock.now()
-            try:
-                heard = await self._inbox.next(left)
-            except DeadlineExceeded as late:
-                if asked is not None and until < self._deadline:
-                    raise self._lost(asked.identity, "did not answer in time") from late
-                raise DeadlineExceeded("the request's deadline passed") from late
-            if isinstance(heard.said, TokenDelta):
-                return heard
-            if isinstance(heard.said, Failed) and heard.said.code == TransferNeedless.code:
-                self._last_token_comes = True
-                continue  # the decode worker heard sooner that the prefill worker's first token is the last
-            if isinstance(heard.said, Refused | Failed):
-                raise self._bad_news(heard.worker, heard.said)
-            if not isinstance(heard.said, WorkerLost):
-                return heard
-            if not self._needless(heard.worker):
-                self.failed_at = heard.worker
-                raise heard.said
+    def _take(self, heard: Heard) -> None:
+        """What is no token. Bad news is raised."""
+        said = heard.said
+        if isinstance(said, Failed) and said.code == TransferNeedless.code:
+            self._last_token_comes = True  # the decode worker heard sooner that the first token is the last
+        elif isinstance(said, Refused | Failed):
+            raise self._bad_news(heard.worker, said)
+        elif isinstance(said, WorkerLost) and not self._needless(heard.worker):
+            self.failed_at = heard.worker
+            raise said
 
     def _bad_news(self, worker: WorkerIdentity, said: Refused | Failed) -> BatonError:
         """What a worker said, as an error. A decode worker that lost something lost its source; if that

@@ -5,6 +5,7 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from gateway.calibration import predictions
+from gateway.count import Count
 from gateway.histogram import Histogram, Series
 from gateway.record import Record
 
@@ -33,7 +34,9 @@ class GatewayMetrics:
         self.cached_tokens = self._counter(
             "baton_cached_prompt_tokens", "Prompt tokens whose KV was there already."
         )
-        self.generated_tokens = self._counter("baton_generation_tokens", "Tokens sent to clients.")
+        self.generated_tokens = Count(
+            "baton_generation_tokens", "Tokens sent to clients.", {"model": model}, registry
+        )
         self.ttft = self._histogram(
             "baton_time_to_first_token_seconds", "From the call's arrival to its first token.", TTFT_S
         )

@@ -28,7 +28,7 @@ class Bell:
 
     def hush_within(self, seconds: float) -> None:
         """Whoever waits from now on is woken after `seconds` at the latest, without a ring. The timer
-        outlives that wait: of many with one end in common, only the first pays for it. `rest` ends it."""
+        outlives that wait: of many waits with one end, only the first pays for it. `rest` ends it."""
         loop = self._loop or self._bind()
         self._due = due = loop.time() + max(0.0, seconds)
         if self._timer is not None:

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy import count_nonzero  # several times as fast as any()
 
 from router.ask import Ask
 from router.cluster_view import Flags, Floats
@@ -48,21 +49,21 @@ def candidates(ask: Ask, columns: Columns, avoid: Flags) -> Candidates:
     open_now = columns.usable & (columns.refused > ask.tokens)
     all_decodes = columns.usable & columns.decode
     able = all_decodes & (columns.capacity >= max(ask.tokens, ask.max_total - 1))
-    oversized = not able.any()
+    oversized = not count_nonzero(able)
     if not oversized:
         trusted = able & ~avoid
-        all_decodes = trusted if trusted.any() else able
+        all_decodes = trusted if count_nonzero(trusted) else able
     prefills = columns.usable & columns.prefill & ~avoid & (columns.capacity >= ask.tokens)
     decodes = _ramped(all_decodes & open_now, columns)
     return Candidates(
         prefills=_ramped(prefills & open_now, columns),
         decodes=decodes,
         local=decodes,
-        helped=bool(prefills.any()),
+        helped=bool(count_nonzero(prefills)),
         oversized=oversized,
     )
 
 
 def _ramped(pool: Flags, columns: Columns) -> Flags:
     """Without new workers that have as much as they may have; where all are new, nobody is."""
-    return pool & ~columns.restrained if (pool & columns.proven).any() else pool
+    return pool & ~columns.restrained if count_nonzero(pool & columns.proven) else pool

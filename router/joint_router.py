@@ -122,7 +122,7 @@ class JointRouter:
         return whole * steps.at(at, chunk, 0.0, running, kv) + rest_s
 
     def _planned(self, ask: Ask, able: Candidates, avoid: Avoid, *, pull: bool = True) -> list[RoutePlan]:
-        if not able.decodes.any():
+        if not np.count_nonzero(able.decodes):
             return []
         view, matched = self._view(ask, able), self._matched(ask, avoid)
         slack_s = min(ask.left_s, self.promised_s(ask))
@@ -176,7 +176,7 @@ class JointRouter:
         return place
 
     def _rate(self, reader: int, source: int) -> float:
-        return float(self._board.pulls.between(np.array([reader]), source)[0])
+        return self._board.pulls.rate(reader, source)
 
     def _route(self, ask: Ask, matched: list[int], found: Placement, *, pull: bool) -> RoutePlan:
         at = found.decode if found.prefill is None else found.prefill

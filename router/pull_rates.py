@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
@@ -47,3 +49,8 @@ class PullRates:
         """The same for some readers, [readers]."""
         some = self._rates[readers, source]
         return np.where(np.isnan(some), self._mean, some)
+
+    def rate(self, reader: int, source: int) -> float:
+        """Of one pair."""
+        known = float(self._rates[reader, source])
+        return self._mean if math.isnan(known) else known

@@ -52,8 +52,8 @@ class Answerer:
         frames = EventFrames(shape, self._encoder, null_usage=call.ask.include_usage)
         listener, end = self._listener(call, voices), b""
         async with listener.events() as events:
-            async for number, event in events:
-                pieces = listener.hear(number, event)
+            async for event in events:
+                number, pieces = listener.hear(event)
                 if voices[number].ending is not None and await listener.silence(number):
                     summary = self._summary(exchange, call, voices, usage=not call.ask.include_usage)
                     end = frames.last(number, pieces, summary)
@@ -68,8 +68,9 @@ class Answerer:
         answers = [Answer() for _ in voices]
         listener = self._listener(call, voices)
         async with listener.events() as events:
-            async for number, event in events:
-                for piece in listener.hear(number, event):
+            async for event in events:
+                number, pieces = listener.hear(event)
+                for piece in pieces:
                     answers[number].add(piece)
                 if voices[number].ending is not None:
                     await listener.silence(number)

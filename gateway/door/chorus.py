@@ -24,11 +24,13 @@ class Chorus:
         self._arrived: asyncio.Queue[Arrival] = asyncio.Queue(BACKLOG)
         self._pumps: list[asyncio.Task[None]] = []
         self._singing = [True] * len(voices)
+        self.number = 0
+        """Of the voice whose event came last."""
 
-    def events(self) -> AsyncGenerator[tuple[int, TokenEvent], None]:
-        """(number of the voice, event) until all have ended. Raises what the first to fail raised.
+    def events(self) -> Events:
+        """Events until all voices have ended; `number` says whose. Raises what the first to fail raised.
         Closing it closes every voice before it returns."""
-        return self._solo() if len(self._voices) == 1 else self._choir()
+        return self._voices[0] if len(self._voices) == 1 else self._choir()
 
     async def silence(self, number: int) -> None:
         """Closes one voice; nothing more comes from it. To be called between two events."""
@@ -38,12 +40,7 @@ class Chorus:
         else:
             await self._voices[number].aclose()
 
-    async def _solo(self) -> AsyncGenerator[tuple[int, TokenEvent], None]:
-        async with aclosing(self._voices[0]) as only:
-            async for event in only:
-                yield 0, event
-
-    async def _choir(self) -> AsyncGenerator[tuple[int, TokenEvent], None]:
+    async def _choir(self) -> Events:
         self._pumps = [asyncio.ensure_future(self._pump(number)) for number in range(len(self._voices))]
         try:
             while any(self._singing):
@@ -55,7 +52,8 @@ class Chorus:
                 if event is None:
                     self._singing[number] = False
                 else:
-                    yield number, event
+                    self.number = number
+                    yield event
         finally:
             for pump in self._pumps:
                 pump.cancel()

@@ -7,7 +7,6 @@ from collections.abc import Coroutine
 
 from starlette.types import Message, Receive, Scope, Send
 
-from gateway.door.cut import Cut
 from gateway.door.refusals import BodyTooLarge, SlowBody
 from protocol.clock import Clock
 from protocol.errors import DeadlineExceeded
@@ -44,6 +43,8 @@ class Exchange:
         self.path = path.removeprefix(scope.get("root_path", ""))
         self._writing_since: float | None = None
         """Begin of the write that goes on now."""
+        self._watched = False
+        """Whether somebody looks after stalled writes."""
         self.status = 0
         self.finished = False
 
@@ -75,42 +76,51 @@ class Exchange:
         """Runs `work` to its end; cancels it and raises ClientGone as soon as the client leaves, or
         ReaderStalled when it has made no room for `Limits.reader_stall_s`.
 
-        Only once the body is read: whatever else the client sends is dropped.
+        Only once the body is read: whatever else the client sends is dropped. `work` has a task of its own
+        also because each token wakes all that await within one task, and a server's layers are many.
         """
+        task = asyncio.ensure_future(work)
         gone, stalled = (asyncio.ensure_future(watch) for watch in (self._disconnected(), self._stalled()))
-        cut = Cut(gone, stalled)
+        for watch in (gone, stalled):
+            watch.add_done_callback(lambda _: task.cancel())
+        self._watched = True
         try:
-            await work
+            await task
         except asyncio.CancelledError:
-            if not cut.take_back():
-                raise  # cancelled from outside
-            raise (ReaderStalled if stalled.done() else ClientGone) from None
+            if stalled.done():
+                raise ReaderStalled from None
+            if gone.done():
+                raise ClientGone from None
+            raise  # cancelled from outside
         finally:
-            cut.over()
+            self._watched = False
+            for one in (task, gone, stalled):
+                one.cancel()
 
     async def answer(self, status: int, body: bytes, content_type: str = "application/json") -> None:
         """The whole answer at once."""
         await self._start(status, content_type, [("content-length", str(len(body)))])
         await self.finish(body)
 
-    async def write(self, data: bytes) -> None:
+    async def write(self, data: bytes, *, more: bool = True) -> None:
         """Part of a stream of server-sent events, inside `while_connected`, which watches over it: a deadline
-        for each token would cost more than the token."""
+        for each token would cost more than the token. `more`: whether it is not the last."""
         self._writing_since = self._clock.now()
         if self.status == 0:
             await self._start_stream()
-        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+        await self._send({"type": "http.response.body", "body": data, "more_body": more})
         self._writing_since = None
 
     async def finish(self, data: bytes = b"") -> None:
         """The last bytes, of a stream unless the answer has begun otherwise. Raises ReaderStalled."""
-        try:
-            async with self._clock.deadline(self._limits.reader_stall_s):
-                if self.status == 0:
-                    await self._start_stream()
-                await self._send({"type": "http.response.body", "body": data, "more_body": False})
-        except DeadlineExceeded as late:
-            raise ReaderStalled from late
+        if self._watched:
+            await self.write(data, more=False)
+        else:
+            try:
+                async with self._clock.deadline(self._limits.reader_stall_s):
+                    await self.write(data, more=False)
+            except DeadlineExceeded as late:
+                raise ReaderStalled from late
         self.finished = True
 
     async def _start_stream(self) -> None:

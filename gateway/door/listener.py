@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 
-from gateway.door.chorus import Chorus
+from gateway.door.chorus import Chorus, Events
 from gateway.door.tally import Tally
 from gateway.door.voice import Voice
 from gateway.generator import Generator, TokenEvent
@@ -24,8 +24,8 @@ class Listener:
         self._chorus = Chorus([generator.generate(voice.request) for voice in voices])
 
     @asynccontextmanager
-    async def events(self) -> AsyncIterator[AsyncGenerator[tuple[int, TokenEvent], None]]:
-        """(number of the voice, event), each to be given to `hear`. Closes all generations at its end.
+    async def events(self) -> AsyncIterator[Events]:
+        """Those of all voices, each to be given to `hear`. Closes all generations at its end.
         Raises BatonError if they ended without saying why."""
         reason = "cancelled"
         try:
@@ -39,15 +39,17 @@ class Listener:
         finally:
             self._tally.broken(self._voices, reason, self._clock.now())
 
-    def hear(self, number: int, event: TokenEvent) -> list[Piece]:
-        """What the event adds, token by token. A voice with an ending is to be silenced."""
-        voice, now = self._voices[number], self._clock.now()
+    def hear(self, event: TokenEvent) -> tuple[int, list[Piece]]:
+        """Number of a voice, and what its event adds, token by token. A voice with an ending is to be
+        silenced."""
+        number, now = self._chorus.number, self._clock.now()
+        voice = self._voices[number]
         previous_s, before = voice.last_s, voice.completion_tokens
         pieces = voice.hear(event, now)
         self._tally.tokens(voice.completion_tokens - before, previous_s, now)
         if voice.ending is not None:
             self._tally.ended(voice, voice.ending.value, now)
-        return pieces
+        return number, pieces
 
     async def silence(self, number: int) -> bool:
         """Closes a generation whose text has ended. Whether all have."""

@@ -54,3 +54,38 @@ def test_a_cancelled_wait_leaves_the_bell_as_it_was() -> None:
         assert await bell.wait()
 
     run_virtual(main())
+
+
+def test_waits_with_one_end_share_a_timer() -> None:
+    """Each is over in time, whether its end is that of the one before, a later or an earlier one."""
+
+    async def main() -> None:
+        bell, clock = Bell(), LoopClock()
+        loop = asyncio.get_running_loop()
+        for until in (60.0, 60.0, 60.0 + 1e-9, 90.0):
+            loop.call_later(1.0, bell.ring)
+            assert await clock.heard(bell, until - clock.now())
+        assert not await clock.heard(bell, 90.0 - clock.now())
+        assert abs(clock.now() - 90.0) < 1e-5
+        loop.call_later(1.0, bell.ring)
+        assert await clock.heard(bell, 60.0)
+        assert not await clock.heard(bell, 2.0)
+        assert abs(clock.now() - 93.0) < 1e-5
+
+    run_virtual(main())
+
+
+def test_a_bell_at_rest_leaves_no_timer() -> None:
+    """Its loop ends nothing and waits for nothing of it."""
+
+    async def main() -> None:
+        bell, clock = Bell(), LoopClock()
+        asyncio.get_running_loop().call_later(1.0, bell.ring)
+        assert await clock.heard(bell, 60.0)
+        bell.rest()
+        bell.rest()
+        asyncio.get_running_loop().call_later(100.0, bell.ring)
+        assert await bell.wait()
+        assert clock.now() == 101.0
+
+    run_virtual(main())

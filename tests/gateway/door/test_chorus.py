@@ -45,8 +45,9 @@ async def test_every_event_comes_once_and_in_order(count: int) -> None:
     """Whatever the interleaving."""
     singers = [Singer(5 + 200 * place) for place in range(count)]
     heard: dict[int, list[int]] = {}
-    async for number, event in chorus_of(*singers).events():
-        heard.setdefault(number, []).append(event.first_index)
+    chorus = chorus_of(*singers)
+    async for event in chorus.events():
+        heard.setdefault(chorus.number, []).append(event.first_index)
     assert heard == {place: list(range(5 + 200 * place)) for place in range(count)}
     assert all(singer.closed for singer in singers)
 
@@ -68,9 +69,9 @@ async def test_a_silenced_voice_says_nothing_more(count: int) -> None:
     singers = [Singer(10_000), *(Singer(20) for _ in range(count - 1))]
     chorus = chorus_of(*singers)
     heard: list[int] = []
-    async for number, event in chorus.events():
-        heard.append(number)
-        if number == 0 and event.first_index == 2:
+    async for event in chorus.events():
+        heard.append(chorus.number)
+        if chorus.number == 0 and event.first_index == 2:
             await chorus.silence(0)
     assert heard.count(0) == 3
     assert len(heard) == 3 + 20 * (count - 1)
