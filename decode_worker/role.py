@@ -82,6 +82,8 @@ class DecodeRole:
         self._source.before_plan(now)
         self._sink.before_plan(now)
         ends = self._sink.take_ends()
+        if not ends and not self._fetches:
+            return
         self._pulls.note(ends)
         self._attempts.pulled(self._fetches.settle(ends, now), now)
         for end in ends:

@@ -190,12 +190,12 @@ class Engine:
     def _decide(self) -> Schedule:
         """What the next step computes, for whoever's turn it is and has something to compute. Nothing
         is planned ahead of or behind a step that a sequence wants to itself."""
-        alone = any([sequence.alone for sequence in (*self._running, *self._waiting)])
+        everybody: Turn = (self._running, self._waiting.sequences)
+        alone = any([sequence.alone for part in everybody for sequence in part])
         decided = Schedule((), (), ())
         if alone and self._in_flight:
             return decided
         self._decodes = [sequence.uncomputed for sequence in self._running].count(1)
-        everybody: Turn = (self._running, self.waiting)
         for running, waiting in self._turns.next(*everybody) if alone else (everybody,):
             together = self._times.prompts_together(sum([sequence.uncomputed for sequence in waiting]))
             bounds = self.prompt_budget(), together

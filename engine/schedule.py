@@ -167,7 +167,9 @@ class _Draft:
             if victim is sequence:
                 return
         self.free -= grow
-        self.spend(count, uncomputed)
+        self.budget -= count
+        if uncomputed > 1:
+            self._prompt_budget -= count
         self.chunks[id(sequence)] = Chunk(sequence, count, grow)
 
     def affordable(self, uncomputed: int) -> int:

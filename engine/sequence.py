@@ -136,8 +136,8 @@ class Sequence:
 
     def growth(self, count: int) -> int:
         """Blocks that `count` tokens after the planned ones need beyond those that are here."""
-        end = self.computed + self.in_flight + count
-        return max(0, -(-end // self.block_size) - len(self.blocks))
+        lacking = self.computed + self.in_flight + count - len(self.blocks) * self.block_size
+        return -(-lacking // self.block_size) if lacking > 0 else 0
 
     def append(self, token: int) -> None:
         """Adds a generated token; its KV is not computed yet."""

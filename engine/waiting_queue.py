@@ -33,6 +33,11 @@ class WaitingQueue:
     def __iter__(self) -> Iterator[Sequence]:
         return iter(self._waiting)
 
+    @property
+    def sequences(self) -> list[Sequence]:
+        """In the order in which they may start; not to be changed."""
+        return self._waiting
+
     def arrive(self, sequence: Sequence) -> None:
         """Enters a new sequence."""
         self.tag(sequence)

@@ -38,6 +38,9 @@ class PrefixFetches:
         self._open: dict[TransferId, PrefixFetch] = {}
         self._by_key: dict[AttemptKey, TransferId] = {}
 
+    def __len__(self) -> int:
+        return len(self._open)
+
     @property
     def queued_tokens(self) -> int:
         """Prompt tokens of all who wait."""

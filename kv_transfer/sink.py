@@ -122,6 +122,8 @@ class KvSink:
 
     def before_plan(self, now: float) -> None:
         """Moves every slot as far as it goes without waiting."""
+        if not self._slots:
+            return
         for slot in list(self._slots.values()):
             self._poll(slot, now)
         self._poster.post(self._slots.values(), now)

@@ -116,11 +116,16 @@ class Attempts:
         """Each gateway's part of the load. `coming`: attempts whose KV is on its way."""
         queued, running = Counter[PeerId](), Counter[PeerId]()
         for attempt in self._open.values():
-            sequence, reserved = attempt.sequence, attempt.key in coming
-            tokens = 0 if reserved else sequence.uncomputed
-            queued[attempt.peer] += tokens if tokens > 1 else 0
-            running[attempt.peer] += reserved or sequence.state is SequenceState.RUNNING
-        return {peer: OwnLoad(tokens, running[peer]) for peer, tokens in queued.items()}
+            sequence, peer = attempt.sequence, attempt.peer
+            if sequence.key in coming:
+                running[peer] += 1
+                continue
+            if sequence.state is SequenceState.RUNNING:
+                running[peer] += 1
+            tokens = sequence.uncomputed
+            if tokens > 1:
+                queued[peer] += tokens
+        return {peer: OwnLoad(queued[peer], running[peer]) for peer in queued | running}
 
     def expired(self, now: float) -> list[Attempt]:
         """Everything whose deadline has passed."""

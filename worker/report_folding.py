@@ -34,13 +34,14 @@ def fold_reports(mail: Seq[EngineOutbox]) -> list[EngineOutbox]:
 
 def only_more_tokens(mail: Seq[EngineOutbox]) -> bool:
     """Whether all of it may wait a moment: tokens that are neither an attempt's first here nor its last."""
-    return all(
-        isinstance(item, Outbound)
-        and isinstance(item.frame, StepReport)
-        and item.frame.load is None
-        and not any(delta.stamps or delta.finish for delta in item.frame.deltas)
-        for item in mail
-    )
+    for item in mail:
+        if not (isinstance(item, Outbound) and isinstance(item.frame, StepReport)):
+            return False
+        if item.frame.load is not None:
+            return False
+        if any([delta.stamps or delta.finish for delta in item.frame.deltas]):
+            return False
+    return True
 
 
 def _joined(reports: Seq[StepReport]) -> StepReport:

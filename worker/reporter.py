@@ -64,7 +64,7 @@ class Reporter:
 
     def take(self, now: float, begun_s: float) -> list[Outbound]:
         """What is due now."""
-        turnover = sum(role.turnover() for role in self._roles)
+        turnover = sum([role.turnover() for role in self._roles])
         if turnover != self._turnover:
             self._turnover = turnover
             self._gap_s = min(self._gap_s, SOON_GAP_S)

@@ -26,12 +26,12 @@ class StepsBegun:
     @property
     def predicted_s(self) -> float:
         """Predicted seconds of all of them; 0 when they are short."""
-        seconds = sum(seconds for _, seconds in self._steps)
+        seconds = sum([seconds for _, seconds in self._steps])
         return seconds if seconds > self._short_s else 0.0
 
     def briefer_than(self, seconds: float) -> bool:
         """Whether there are some, and they are over within `seconds`, by prediction."""
-        return bool(self._steps) and sum(predicted for _, predicted in self._steps) < seconds
+        return bool(self._steps) and sum([predicted for _, predicted in self._steps]) < seconds
 
     def begin(self, step: Step, predicted_s: float | None) -> None:
         """One more step; None where nothing like it was measured."""
