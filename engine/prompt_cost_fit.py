@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 LEAST_S = 1e-6
 """Shorter steps are not believed."""
 FORGET = 0.05
@@ -10,13 +12,26 @@ LEAST_SPREAD = 0.02
 """Steps that are all of one size tell nothing of what is fixed: variance of the size over its square."""
 
 
+@dataclass(frozen=True, slots=True)
+class PromptCost:
+    """Seconds of the prompts of one step: `fixed_s` and `token_s` more for each token."""
+
+    fixed_s: float
+    token_s: float
+
+    @property
+    def fixed_tokens(self) -> float:
+        """As many tokens take as long as the fixed part."""
+        return self.fixed_s / self.token_s
+
+
 class PromptCostFit:
     """Least squares of relative errors: seconds = fixed + tokens x per token."""
 
     def __init__(self) -> None:
         self._weight = self._tokens = self._squares = self._seconds = self._products = 0.0
-        self.fixed_tokens: float | None = None
-        """As many tokens take as long as the fixed part; None until steps of different sizes were seen."""
+        self.cost: PromptCost | None = None
+        """None until steps of different sizes were seen."""
 
     def observe(self, tokens: int, seconds: float) -> None:
         """One step that computed so many tokens of prompts, which took `seconds`."""
@@ -31,7 +46,7 @@ class PromptCostFit:
         spread = self._weight * self._squares - self._tokens * self._tokens
         if spread < LEAST_SPREAD * self._weight * self._squares:
             return
-        a_token = self._weight * self._products - self._tokens * self._seconds
-        fixed = self._squares * self._seconds - self._tokens * self._products
-        if a_token > 0.0:
-            self.fixed_tokens = max(0.0, fixed / a_token)
+        token_s = (self._weight * self._products - self._tokens * self._seconds) / spread
+        fixed_s = (self._squares * self._seconds - self._tokens * self._products) / spread
+        if token_s > 0.0:
+            self.cost = PromptCost(max(0.0, fixed_s), token_s)

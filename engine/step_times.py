@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from engine.prompt_cost_fit import PromptCostFit
+from engine.prompt_cost_fit import PromptCost, PromptCostFit
 
 WEIGHT = 0.2
 """Of a new measurement in the running average."""
@@ -19,10 +19,11 @@ LEAST_TOGETHER = 256
 
 
 class StepTimes:
-    """Predicts seconds = decode_s(batch) + prompt tokens x token_s.
+    """Predicts seconds = decode_s(batch) + fixed_s of any prompts + prompt tokens x token_s.
 
     Decode is measured by batch size, in classes that double (a step is bound by reading the weights,
-    so it grows slowly); the cost of a prompt token is what a mixed step took beyond that.
+    so it grows slowly); the cost of prompts is what a mixed step took beyond that. Until prompts of
+    different sizes were seen, all of it counts as the tokens': short prompts then make tokens look dear.
     """
 
     def __init__(self) -> None:
@@ -31,9 +32,11 @@ class StepTimes:
         self._prompts = PromptCostFit()
 
     @property
-    def token_s(self) -> float:
-        """Seconds of one prompt token; 0 while unknown."""
-        return self._token_s
+    def prompt_cost(self) -> PromptCost | None:
+        """Of the prompts of a step; None while unknown."""
+        if self._prompts.cost is None and self._token_s:
+            return PromptCost(0.0, self._token_s)
+        return self._prompts.cost
 
     def observe(self, decodes: int, prompt_tokens: int, seconds: float) -> None:
         """Learns from one finished step of `decodes` single tokens and `prompt_tokens` more."""
@@ -58,9 +61,12 @@ class StepTimes:
 
     def predict_s(self, decodes: int, prompt_tokens: int) -> float | None:
         """Predicted seconds of a step; None where nothing like it was measured."""
-        if (prompt_tokens and not self._token_s) or (decodes and not self._decode_s):
+        cost = self.prompt_cost
+        if decodes and not self._decode_s:
             return None
-        return self.decode_s(decodes) + prompt_tokens * self._token_s
+        if not prompt_tokens:
+            return self.decode_s(decodes)
+        return None if cost is None else self.decode_s(decodes) + cost.fixed_s + prompt_tokens * cost.token_s
 
     def prompt_budget(self, decodes: int, max_step_s: float, least: int, most: int) -> int:
         """Prompt tokens that fit into a step of at most `max_step_s` beside `decodes` sequences.
@@ -68,9 +74,10 @@ class StepTimes:
         Between `least`, so that prompts always advance, and `most`, which is also the answer while
         nothing has been measured.
         """
-        if self._token_s == 0.0:
+        cost = self.prompt_cost
+        if cost is None:
             return most
-        room = (max_step_s - self.decode_s(decodes)) / self._token_s
+        room = (max_step_s - self.decode_s(decodes) - cost.fixed_s) / cost.token_s
         return int(max(least, min(most, room)))
 
     def prompts_together(self, queued: int) -> int | None:
@@ -80,8 +87,9 @@ class StepTimes:
         a step of one pays the fixed part again and again. For prompts that wait now and nothing that follows,
         the mean wait is least at the root of queued x what the fixed part is worth in tokens.
         """
-        fixed = self._prompts.fixed_tokens
-        if fixed is None:
+        cost = self._prompts.cost
+        if cost is None:
             return None
+        fixed = cost.fixed_tokens
         best = max(CHEAP_SHARE * fixed, BACKLOG_SHARE * math.sqrt(queued * fixed))
         return max(LEAST_TOGETHER, int(best))

@@ -15,7 +15,9 @@ def test_the_fixed_part_is_found(fixed: float, a_token: float) -> None:
     fit = PromptCostFit()
     for tokens in (512, 1024, 512, 2048, 512):
         fit.observe(tokens, fixed + tokens * a_token)
-    assert fit.fixed_tokens == pytest.approx(fixed / a_token, rel=1e-3, abs=1.0)
+    assert fit.cost is not None
+    assert fit.cost.fixed_tokens == pytest.approx(fixed / a_token, rel=1e-3, abs=1.0)
+    assert fit.cost.token_s == pytest.approx(a_token, rel=1e-3)
 
 
 def test_steps_of_one_size_tell_nothing() -> None:
@@ -23,13 +25,13 @@ def test_steps_of_one_size_tell_nothing() -> None:
     fit = PromptCostFit()
     for _ in range(9):
         fit.observe(512, 0.024)
-    assert fit.fixed_tokens is None
+    assert fit.cost is None
     fit.observe(2048, 0.049)
-    known = fit.fixed_tokens
+    known = fit.cost
     assert known is not None
     for _ in range(500):
         fit.observe(512, 0.024)
-    assert fit.fixed_tokens == pytest.approx(known, rel=0.1)
+    assert fit.cost.fixed_tokens == pytest.approx(known.fixed_tokens, rel=0.1)
 
 
 @given(st.lists(st.tuples(st.integers(16, 9000), st.floats(0.0, 2.0)), max_size=40))
@@ -38,4 +40,4 @@ def test_odd_measurements_do_no_harm(steps: list[tuple[int, float]]) -> None:
     fit = PromptCostFit()
     for tokens, seconds in steps:
         fit.observe(tokens, seconds)
-    assert fit.fixed_tokens is None or 0.0 <= fit.fixed_tokens < float("inf")
+    assert fit.cost is None or 0.0 <= fit.cost.fixed_tokens < float("inf")

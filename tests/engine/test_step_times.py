@@ -28,7 +28,17 @@ def test_only_what_was_measured_is_predicted() -> None:
     assert times.predict_s(1, 0) == 0.02
     assert times.predict_s(2, 100) is None
     times.observe(2, 100, 0.12)
-    assert times.predict_s(2, 200) == 0.02 + 200 * times.token_s
+    assert times.predict_s(2, 200) == pytest.approx(0.02 + 200 * 0.001)
+
+
+def test_short_prompts_do_not_make_long_ones_crawl() -> None:
+    """What a step costs apart from its tokens is not taken for the price of a token: a long prompt beside a
+    batch is not cut to pieces because short ones came before it."""
+    times = StepTimes()
+    for prompt in (1000, 17, 20, 40, 17, 25, 30, 18):
+        times.observe(0, prompt, 0.0165 + 0.000015 * prompt)
+    assert times.prompt_budget(0, 0.05, 16, 8192) == pytest.approx((0.05 - 0.0165) / 0.000015, rel=0.05)
+    assert times.predict_s(0, 8000) == pytest.approx(0.0165 + 0.12, rel=0.05)
 
 
 def test_without_measurements_the_whole_budget_is_used() -> None:
