@@ -72,9 +72,9 @@ class TraceLife(Life):
 
 
 class RealStack:
-    """One cluster with one gateway, and the clients of a trace."""
+    """One cluster and the clients of a trace, who ask its gateways in turn."""
 
-    def __init__(self, settings: ReplaySettings) -> None:
+    def __init__(self, settings: ReplaySettings, gateways: int = 1) -> None:
         self._settings = settings
         self._clock = LoopClock()
         self._network = MemoryNetwork(self._clock)
@@ -90,26 +90,23 @@ class RealStack:
         self._dice = random.Random(0)
         self._gaps = GapCounts()
         self._remote: set[RequestId] = set()
-        hello = Hello(WIRE_VERSION, "gateway", "gateway", "1")
-        dialer = self._network.dialer(hello, self._clock, LIMITS)
-        outlook = Outlook(INDEX)
-        self._fleet = Fleet(self._around.directory, dialer, self._clock, LIMITS, outlook)
-        slo = Slo(settings.slo.ttft_s, settings.slo.itl_s)
-        router = JointRouter(outlook, slo, LIMITS.max_reserved_wait_s)
-        self._gateway = Gateway(self._fleet, router, self._clock, LIMITS, self._transfer, on_end=self._ended)
+        self._fleets: list[Fleet] = []
+        self._gateways = [self._gateway(f"gateway-{number}") for number in range(gateways)]
 
     async def run(self, requests: Sequence[TraceRequest]) -> Outcome:
         """Every request asked when it arrives, and read to its end."""
         for life in self._lives:
             await life.start()
-        await self._fleet.start()
+        for fleet in self._fleets:
+            await fleet.start()
         await self._clock.sleep(SETTLE_S)
         began = self._clock.now()
         clients = [asyncio.create_task(self._client(n, one, began)) for n, one in enumerate(requests)]
         jobs = [await client for client in clients]
         for job in jobs:
             job.remote = RequestId(str(job.number)) in self._remote
-        await self._fleet.stop()
+        for fleet in self._fleets:
+            await fleet.stop()
         for life in self._lives:
             await life.stop()
         return outcome_of(jobs, self._gaps, self._settings.slo, possible_hits(requests))
@@ -117,7 +114,8 @@ class RealStack:
     async def _client(self, number: int, one: TraceRequest, began: float) -> Job:
         await self._clock.sleep(began + one.arrival_s - self._clock.now())
         job = Job(number, one, one.arrival_s + self._settings.slo.ttft_s)
-        async with aclosing(self._gateway.generate(asked(number, one))) as events:
+        gateway = self._gateways[number % len(self._gateways)]
+        async with aclosing(gateway.generate(asked(number, one))) as events:
             async for event in events:
                 now = self._clock.now() - began
                 if not job.sent:
@@ -133,6 +131,14 @@ class RealStack:
 
     def _transfer(self) -> TransferId:
         return TransferId(f"{self._dice.getrandbits(128):032x}")
+
+    def _gateway(self, name: str) -> Gateway:
+        dialer = self._network.dialer(Hello(WIRE_VERSION, "gateway", name, "1"), self._clock, LIMITS)
+        outlook, slo = Outlook(INDEX), self._settings.slo
+        fleet = Fleet(self._around.directory, dialer, self._clock, LIMITS, outlook)
+        self._fleets.append(fleet)
+        router = JointRouter(outlook, Slo(slo.ttft_s, slo.itl_s), LIMITS.max_reserved_wait_s)
+        return Gateway(fleet, router, self._clock, LIMITS, self._transfer, on_end=self._ended)
 
     def _life(self, role: str, number: int) -> TraceLife:
         identity = WorkerIdentity(WorkerId(f"{role}-{number}"), Incarnation("1"))
@@ -158,11 +164,11 @@ def _block(number: int) -> list[int]:
     return [number % VOCABULARY, number // VOCABULARY] + [0] * (BLOCK_TOKENS - 2)
 
 
-def replay_for_real(requests: Sequence[TraceRequest], settings: ReplaySettings) -> Outcome:
+def replay_for_real(requests: Sequence[TraceRequest], settings: ReplaySettings, gateways: int = 1) -> Outcome:
     """What `replay` models, on the code that serves. One machine answers some hundred requests a second."""
 
     async def live() -> Outcome:
         async with LoopClock().deadline(LONGEST_S):
-            return await RealStack(settings).run(requests)
+            return await RealStack(settings, gateways).run(requests)
 
     return run_virtual(live())

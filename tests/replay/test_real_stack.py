@@ -36,3 +36,12 @@ def test_the_cluster_is_deterministic_in_virtual_time() -> None:
     """Two runs agree in every figure."""
     settings = replace(ReplaySettings(prefills=1, decodes=1, kv_tokens=200_000), slo=PROMISED)
     assert replay_for_real(trace(30, 4.0), settings) == replay_for_real(trace(30, 4.0), settings)
+
+
+def test_gateways_do_not_get_in_each_others_way() -> None:
+    """Each plans for half of the requests, and sees the others' in what workers report: no herd."""
+    settings = ReplaySettings(prefills=2, decodes=2, kv_tokens=400_000, slo=PROMISED)
+    requests = trace(160, 12.0)
+    one, two = (replay_for_real(requests, settings, gateways) for gateways in (1, 2))
+    assert two.goodput == pytest.approx(one.goodput, abs=0.05)
+    assert two.ttft_p90_s == pytest.approx(one.ttft_p90_s, rel=0.3, abs=MESSAGES_S)
