@@ -167,9 +167,7 @@ class _Draft:
             if victim is sequence:
                 return
         self.free -= grow
-        self.budget -= count
-        if uncomputed > 1:
-            self._prompt_budget -= count
+        self.spend(count, uncomputed)
         self.chunks[id(sequence)] = Chunk(sequence, count, grow)
 
     def affordable(self, uncomputed: int) -> int:
