@@ -10,8 +10,11 @@ from itertools import islice
 
 from gateway.fair_order import Place
 from gateway.ticket import Kin, Ticket
-from router.overtaking import LOOK_AHEAD, Overtaking
+from router.overtaking import Overtaking
 from router.waiting_line import WaitingLine
+
+AT_ONCE_MOST = 16
+"""Who may try in one turn of the event loop: a turn of a busy gateway takes milliseconds."""
 
 
 @dataclass(slots=True)
@@ -61,7 +64,7 @@ class FairLine:
     def leave(self, ticket: Ticket) -> Place:
         """It is given a place at the workers; returns the one that it takes in the fair order."""
         kin = self._kin[ticket.kin]
-        order = kin.line.first(LOOK_AHEAD, self._now())
+        order = kin.line.first(AT_ONCE_MOST, self._now())
         place = kin.places.pop(order.index(ticket.number) if ticket.number in order else len(order) - 1)
         kin.line.leave(ticket.number)
         self._overtaking.placed(ticket.number)

@@ -169,6 +169,7 @@ class Placing:
 
     def _refused(self, journey: Journey, run: AttemptRun, full: BatonError) -> None:
         self._full = True
+        self.turnstile.one_by_one()
         journey.lost(full, run.failed_at)
         link = self._fleet.link(run.failed_at) if run.failed_at is not None else None
         if link is not None:

@@ -1,11 +1,11 @@
-"""Where requests wait for a place: one tries at a time, first the one that the line calls."""
+"""Where requests wait for a place: they try one by one in the order of the line, or several in one breath."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from gateway.fair_line import FairLine
+from gateway.fair_line import AT_ONCE_MOST, FairLine
 from gateway.fair_order import Place
 from gateway.ticket import Ticket
 from gateway.turn import Turn
@@ -16,7 +16,11 @@ from router.overtaking import LOOK_AHEAD
 class Turnstile:
     """After news, those at the head of the line try, one after another, as the line orders them at that
     moment: a few, until one is asked for by nobody behind it. Who comes meanwhile and stands among these few
-    tries at once."""
+    tries at once.
+
+    While all find places, twice as many are called with each, for to plan and to book are one act: who is
+    called in the same turn of the loop sees the bookings of those before it.
+    """
 
     def __init__(self, clock: Clock, look_every_s: float) -> None:
         """`look_every_s`: without news, those who tried look again after so many seconds."""
@@ -27,7 +31,10 @@ class Turnstile:
         """Of all who wait, by number."""
         self._tried: set[int] = set()
         """Who found no place since the last news."""
-        self._active: Turn | None = None
+        self._active: dict[int, None] = {}
+        """Who tries."""
+        self._at_once = 1
+        """How many may try in one turn of the loop."""
         self._stale = False
         """Whether news came while somebody tried."""
 
@@ -38,8 +45,8 @@ class Turnstile:
 
     @property
     def waiting(self) -> int:
-        """How many wait, without the one that tries."""
-        return len(self._turns) - (self._active is not None)
+        """How many wait, without those that try."""
+        return len(self._turns) - len(self._active)
 
     def ahead(self, place: Place) -> int:
         """How many would pass before one of that place: whoever tries, and lower ones."""
@@ -51,8 +58,7 @@ class Turnstile:
         turn = Turn(ticket, self, self._clock, self._look_every_s)
         self._turns[ticket.number] = turn
         self._line.enter(ticket)
-        if self._active is None:
-            self._call()
+        self._call()
         try:
             await turn.called()
             yield turn
@@ -65,42 +71,54 @@ class Turnstile:
 
     def is_active(self, turn: Turn) -> bool:
         """Whether it is to try."""
-        return self._active is turn
+        return turn.ticket.number in self._active
+
+    def one_by_one(self) -> None:
+        """There is no more room for all: from now on each tries when the one before it has."""
+        self._at_once = 1
 
     def pass_on(self, turn: Turn) -> Place:
-        """It needs no more tries, and the next one has its own; returns the place that it took."""
+        """It needs no more tries, and the next ones have theirs; returns the place that it took."""
+        if not self._tried:
+            self._at_once = min(2 * self._at_once, AT_ONCE_MOST)
         place = self._line.leave(turn.ticket)
         self._leave(turn)
         return place
 
     def failed(self, turn: Turn) -> None:
         """It found no place: the next of the few tries, or all wait for news."""
+        self.one_by_one()
         self._tried.add(turn.ticket.number)
-        self._active = None
-        if not self._call() and self._stale:
-            self.news()
+        self._next(turn)
 
     def news(self) -> None:
         """There may be a place where there was none: all who tried may try again."""
-        self._stale = self._active is not None
+        self._stale = bool(self._active)
         if not self._stale:
             self._tried.clear()
             self._call()
 
     def _leave(self, turn: Turn) -> None:
-        number = turn.ticket.number
-        del self._turns[number]
-        self._tried.discard(number)
-        if self._active is turn:
-            self._active = None
-            if not self._call() and self._stale:
-                self.news()
+        del self._turns[turn.ticket.number]
+        self._tried.discard(turn.ticket.number)
+        self._next(turn)
 
-    def _call(self) -> bool:
-        """Lets the next one try; whether there is one that has not since the last news."""
-        for number in self._line.first(LOOK_AHEAD):
-            if number not in self._tried:
-                self._active = self._turns[number]
-                self._active.awake.ring()
-                return True
-        return False
+    def _next(self, turn: Turn) -> None:
+        """It tries no more, if it did; others may."""
+        if turn.ticket.number not in self._active:
+            return
+        del self._active[turn.ticket.number]
+        self._call()
+        if not self._active and self._stale:
+            self.news()
+
+    def _call(self) -> None:
+        """Lets those try that have not since the last news, as many as may."""
+        if len(self._active) >= self._at_once:
+            return
+        for number in self._line.first(max(LOOK_AHEAD, self._at_once)):
+            if number not in self._tried and number not in self._active:
+                self._active[number] = None
+                self._turns[number].awake.ring()
+                if len(self._active) >= self._at_once:
+                    return

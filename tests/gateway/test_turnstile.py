@@ -7,6 +7,7 @@ import asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.fair_line import AT_ONCE_MOST
 from gateway.ticket import Ticket
 from gateway.turnstile import Turnstile
 from protocol.clock import LoopClock
@@ -119,6 +120,34 @@ def test_whoever_passes_on_lets_the_next_one_in() -> None:
         return entered
 
     assert run_virtual(run()) == [0, 1, 2]
+
+
+def test_while_all_find_places_more_and_more_try_in_one_breath() -> None:
+    """A busy loop turns slowly, so a line that everybody passes is not made of turns of the loop. The first
+    that finds no place, or is refused, ends it."""
+
+    async def run() -> None:
+        turnstile, turns = Turnstile(LoopClock(), 60.0), 0
+        entered: dict[int, list[int]] = {}
+
+        async def visit(number: int) -> None:
+            async with turnstile.turn(ticket(number)) as turn:
+                await asyncio.sleep(0)  # the others come meanwhile
+                entered.setdefault(turns, []).append(number)
+                if number == 40:
+                    turnstile.one_by_one()
+                turn.pass_on()
+
+        visits = [asyncio.create_task(visit(number)) for number in range(50)]
+        while not all(one.done() for one in visits):
+            await asyncio.sleep(0)
+            turns += 1
+        groups = list(entered.values())
+        assert [number for group in groups for number in group] == list(range(50))
+        assert max(map(len, groups)) == AT_ONCE_MOST
+        assert len(groups) < 15
+
+    asyncio.run(run())
 
 
 def _rounds(overtakes: int) -> list[int]:
