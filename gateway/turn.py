@@ -43,6 +43,11 @@ class Turn:
         self._look_every_s = look_every_s
         self._tried_at = float("-inf")
 
+    @property
+    def rests(self) -> bool:
+        """Whether it has tried so lately that it waits before it tries again."""
+        return self._clock.now() < self._tried_at + TRY_GAP_S
+
     async def called(self) -> None:
         """Returns when it is to try for the first time."""
         while not self._rounds.is_active(self):
@@ -61,5 +66,6 @@ class Turn:
         while not self._rounds.is_active(self):
             if not await self._clock.heard(self.awake, self._look_every_s):
                 self._rounds.news()
-        await self._clock.sleep(self._tried_at + TRY_GAP_S - self._clock.now())
+        if self.rests:
+            await self._clock.sleep(self._tried_at + TRY_GAP_S - self._clock.now())
         self._tried_at = self._clock.now()

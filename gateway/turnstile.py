@@ -113,12 +113,13 @@ class Turnstile:
             self.news()
 
     def _call(self) -> None:
-        """Lets those try that have not since the last news, as many as may."""
-        if len(self._active) >= self._at_once:
-            return
+        """Lets those try that have not since the last news, as many as may; but nobody before one that has
+        just tried and still rests."""
+        resting = any(self._turns[number].rests for number in self._active)
         for number in self._line.first(max(LOOK_AHEAD, self._at_once)):
+            if resting or len(self._active) >= self._at_once:
+                return
             if number not in self._tried and number not in self._active:
                 self._active[number] = None
                 self._turns[number].awake.ring()
-                if len(self._active) >= self._at_once:
-                    return
+                resting = self._turns[number].rests
