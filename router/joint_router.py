@@ -18,6 +18,9 @@ from router.prefix_hits import Counts
 from router.route_plan import RoutePlan
 from router.slo import Slo
 
+NEWS_S = 0.01
+"""Until a gateway hears what a worker has done: where steps are so short, a step ahead is soon none."""
+
 Avoid = frozenset[WorkerIdentity]
 NOBODY: Avoid = frozenset()
 
@@ -48,7 +51,8 @@ class JointRouter:
 
     def plans(self, ask: Ask, avoid: Avoid) -> tuple[RoutePlan, ...]:
         """Plans, cheapest first; none if there is no place now, or if the best worker has more than a full
-        step of prompts ahead: it is sooner than others even so, and is waited for at the gateway. Workers
+        step of prompts ahead (and more than NEWS_S): it is sooner than others even so, and is waited for at
+        the gateway. Workers
         in `avoid` failed this request before: such a decode worker is used only when there is no other,
         such a prefill worker never, as there is always the decode worker."""
         able = candidates(ask, self._board.columns, self._board.marked(avoid))
@@ -167,7 +171,11 @@ class JointRouter:
 
     def _is_open(self, plan: RoutePlan) -> bool:
         at, columns = self._place(plan.computes), self._board.columns
-        return bool(columns.queued[at] <= columns.step_tokens[at])
+        queued, chunk = float(columns.queued[at]), float(columns.step_tokens[at])
+        if queued <= chunk:
+            return True
+        chunk_s = self._board.steps.at(at, chunk, 0.0, float(columns.running[at]), float(columns.kv[at]))
+        return queued / chunk * chunk_s <= NEWS_S
 
     def _place(self, identity: WorkerIdentity) -> int:
         place = self._board.place(identity)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
+from msgspec.structs import replace
 
-from protocol.load_report import OwnLoad
+from protocol.load_report import OwnLoad, StepSample
 from router.desk import PROVEN
 from router.slo import Slo
 from tests.router.fleets import NOBODY, NOTHING, STEP_TOKENS, RouterScene, ask, identity, load
@@ -42,6 +43,18 @@ def test_a_best_worker_with_more_than_a_step_ahead_is_waited_for(local: bool) ->
     scene.desks["p0"].hear(load(queued=STEP_TOKENS), NOTHING)
     assert scene.best(ask()) == ("d0", "p0")
     scene.desks["p0"].hear(load(queued=STEP_TOKENS + 1), NOTHING)
+    assert scene.router.plans(ask(), NOBODY) == ()
+
+
+def test_where_steps_are_shorter_than_news_of_them_several_may_be_ahead() -> None:
+    """Engines that are done before the gateway hears of it would be idle in between."""
+    scene = RouterScene("p0", "d0", local=False)
+    samples = tuple(StepSample(STEP_TOKENS * n, 0.0, 0, 0, 0.001 * n) for n in (1, 2, 1, 2) * 20)
+    fast = replace(load(queued=8 * STEP_TOKENS), step_samples=samples)
+    scene.outlook.board.learn(identity("p0"), fast)
+    scene.desks["p0"].hear(fast, NOTHING)
+    assert scene.best(ask()) == ("d0", "p0")
+    scene.desks["p0"].hear(load(queued=12 * STEP_TOKENS), NOTHING)
     assert scene.router.plans(ask(), NOBODY) == ()
 
 
