@@ -48,7 +48,7 @@ class StepTimes:
             measured = prompt_s / prompt_tokens
             known = self._token_s or measured
             self._token_s = known + WEIGHT * (measured - known)
-            self._prompts.observe(prompt_tokens, prompt_s)
+            self._prompts.observe(prompt_tokens, prompt_s, seconds)
 
     def decode_s(self, decodes: int) -> float:
         """Predicted seconds of a step that only decodes: of the nearest batch size that was seen."""

@@ -62,10 +62,12 @@ class FairLine:
         return self._overtaking.bounded(tuple(number for _, number in islice(heapq.merge(*queues), count)))
 
     def leave(self, ticket: Ticket) -> Place:
-        """It is given a place at the workers; returns the one that it takes in the fair order."""
+        """It has a place at the workers; returns the one that it takes in the fair order: as many of its kin
+        that stand before it keep lower ones."""
         kin = self._kin[ticket.kin]
         order = kin.line.first(AT_ONCE_MOST, self._now())
-        place = kin.places.pop(order.index(ticket.number) if ticket.number in order else len(order) - 1)
+        before = order.index(ticket.number) if ticket.number in order else len(order)
+        place = kin.places.pop(min(before, len(kin.places) - 1))
         kin.line.leave(ticket.number)
         self._overtaking.placed(ticket.number)
         self._forget(ticket)

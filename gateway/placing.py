@@ -91,20 +91,17 @@ class Placing:
             if run is not None:
                 self._got_place(journey, journey.place, waited=False)
                 return run
-        while True:
-            async with self.turnstile.turn(self._ticket(journey)) as turn:
-                while not turn.over:
-                    if not journey.sent:
-                        self.admission.check(journey.request, 0, self._left_s(journey))
-                    late = self._clock.now() >= patient_until
-                    run = await self._try_plans(journey, turn.pass_on, last_resort=late)
-                    if run is not None:
-                        turn.pass_on()
-                        self._got_place(journey, turn.place, waited=True)
-                        return run
-                    if not turn.over:
-                        await turn.others_try()
-            journey.place = turn.place  # it was asked for and refused, so it waits on with what it took
+        async with self.turnstile.turn(self._ticket(journey)) as turn:
+            while True:
+                if not journey.sent:
+                    self.admission.check(journey.request, 0, self._left_s(journey))
+                late = self._clock.now() >= patient_until
+                run = await self._try_plans(journey, turn.pass_on, last_resort=late)
+                if run is not None:
+                    journey.place = turn.placed()
+                    self._got_place(journey, journey.place, waited=True)
+                    return run
+                await turn.others_try()
 
     def _ticket(self, journey: Journey) -> Ticket:
         """Due is what is promised, not the deadline: who would miss that is refused, not passed over."""

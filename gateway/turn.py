@@ -19,8 +19,11 @@ class Rounds(Protocol):
     def is_active(self, turn: Turn) -> bool:
         """Whether it is this one's."""
 
-    def pass_on(self, turn: Turn) -> Place:
-        """It needs no more tries; returns the place that it took."""
+    def pass_on(self, turn: Turn) -> None:
+        """Workers are asked for it, so the next ones may try; if they refuse it stands where it stood."""
+
+    def placed(self, turn: Turn) -> Place:
+        """It leaves with a place at the workers; returns the one that it took in the fair order."""
 
     def failed(self, turn: Turn) -> None:
         """It found no place: others try."""
@@ -34,9 +37,6 @@ class Turn:
 
     def __init__(self, ticket: Ticket, rounds: Rounds, clock: Clock, look_every_s: float) -> None:
         self.ticket = ticket
-        self.place = ticket.place
-        """In the fair order; need not be the one it came with."""
-        self.over = False
         self.awake = Bell()
         self._rounds = rounds
         self._clock = clock
@@ -55,10 +55,13 @@ class Turn:
         self._tried_at = self._clock.now()
 
     def pass_on(self) -> None:
-        """Workers are asked for it, or have admitted it: the next one tries. Twice is harmless."""
-        if not self.over:
-            self.over = True
-            self.place = self._rounds.pass_on(self)
+        """Workers are asked for it: the next ones try. Twice is harmless."""
+        self._rounds.pass_on(self)
+
+    def placed(self) -> Place:
+        """Workers have admitted it; returns its place in the fair order, which need not be the one it came
+        with."""
+        return self._rounds.placed(self)
 
     async def others_try(self) -> None:
         """It found no place. Returns when it is to try again, which without any news is before long."""

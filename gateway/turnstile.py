@@ -33,6 +33,8 @@ class Turnstile:
         """Who found no place since the last news."""
         self._active: dict[int, None] = {}
         """Who tries."""
+        self._asked: dict[int, None] = {}
+        """For whom workers are asked, while the next ones try: they keep their place in the line."""
         self._at_once = 1
         """How many may try in one turn of the loop."""
         self._stale = False
@@ -45,8 +47,8 @@ class Turnstile:
 
     @property
     def waiting(self) -> int:
-        """How many wait, without those that try."""
-        return len(self._turns) - len(self._active)
+        """How many wait, without those that try or for whom workers are asked."""
+        return len(self._turns) - len(self._active) - len(self._asked)
 
     def ahead(self, place: Place) -> int:
         """How many would pass before one of that place: whoever tries, and lower ones."""
@@ -64,8 +66,7 @@ class Turnstile:
             yield turn
         finally:
             turn.awake.rest()
-            if not turn.over:
-                turn.over = True
+            if ticket.number in self._turns:
                 self._line.withdraw(ticket)
                 self._leave(turn)
 
@@ -77,10 +78,17 @@ class Turnstile:
         """There is no more room for all: from now on each tries when the one before it has."""
         self._at_once = 1
 
-    def pass_on(self, turn: Turn) -> Place:
-        """It needs no more tries, and the next ones have theirs; returns the place that it took."""
+    def pass_on(self, turn: Turn) -> None:
+        """Workers are asked for it, so the next ones may try; if they refuse it stands where it stood."""
+        if turn.ticket.number not in self._active:
+            return
         if not self._tried:
             self._at_once = min(2 * self._at_once, AT_ONCE_MOST)
+        self._asked[turn.ticket.number] = None
+        self._ended(turn)
+
+    def placed(self, turn: Turn) -> Place:
+        """It leaves with a place at the workers; returns the one that it took in the fair order."""
         place = self._line.leave(turn.ticket)
         self._leave(turn)
         return place
@@ -89,7 +97,8 @@ class Turnstile:
         """It found no place: the next of the few tries, or all wait for news."""
         self.one_by_one()
         self._tried.add(turn.ticket.number)
-        self._next(turn)
+        self._asked.pop(turn.ticket.number, None)
+        self._ended(turn)
 
     def news(self) -> None:
         """There may be a place where there was none: all who tried may try again."""
@@ -99,15 +108,15 @@ class Turnstile:
             self._call()
 
     def _leave(self, turn: Turn) -> None:
-        del self._turns[turn.ticket.number]
-        self._tried.discard(turn.ticket.number)
-        self._next(turn)
+        number = turn.ticket.number
+        del self._turns[number]
+        self._tried.discard(number)
+        self._asked.pop(number, None)
+        self._ended(turn)
 
-    def _next(self, turn: Turn) -> None:
-        """It tries no more, if it did; others may."""
-        if turn.ticket.number not in self._active:
-            return
-        del self._active[turn.ticket.number]
+    def _ended(self, turn: Turn) -> None:
+        """It does not try any more; others may, also who moves up because it left."""
+        self._active.pop(turn.ticket.number, None)
         self._call()
         if not self._active and self._stale:
             self.news()
@@ -116,10 +125,10 @@ class Turnstile:
         """Lets those try that have not since the last news, as many as may; but nobody before one that has
         just tried and still rests."""
         resting = any(self._turns[number].rests for number in self._active)
-        for number in self._line.first(max(LOOK_AHEAD, self._at_once)):
+        for number in self._line.first(max(LOOK_AHEAD, self._at_once) + len(self._asked)):
             if resting or len(self._active) >= self._at_once:
                 return
-            if number not in self._tried and number not in self._active:
+            if number not in self._tried and number not in self._active and number not in self._asked:
                 self._active[number] = None
                 self._turns[number].awake.ring()
                 resting = self._turns[number].rests

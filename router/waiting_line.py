@@ -24,8 +24,11 @@ class WaitingLine:
         self._again: deque[int] = deque()
         self._timely: dict[int, float] = {}
         """Seconds of work each is, in order of arrival."""
-        self._due: list[tuple[float, int]] = []
-        """A heap of all that are timely, and of some that have left."""
+        self._due: list[tuple[float, int, int]] = []
+        """A heap of all that are timely, each with its stay, and of some stays that are over."""
+        self._stays: dict[int, int] = {}
+        """Of all that are timely: which stay this is, of all there were."""
+        self._entered = 0
         self._late: dict[int, None] = {}
         self._passed = 0
         """Places given to others since one was given to the late."""
@@ -34,13 +37,15 @@ class WaitingLine:
         return len(self._again) + len(self._timely) + len(self._late)
 
     def enter(self, number: int, start_by_s: float, work_s: float) -> None:
-        """`start_by_s`: the last moment at which its prompt, `work_s` of work, can be begun in time. Whoever
-        was in the line before, and comes back, stands where it stood: numbers tell who arrived first."""
-        comes_back = bool(self._timely) and number < next(reversed(self._timely))
+        """`start_by_s`: the last moment at which its prompt, `work_s` of work, can be begun in time. Numbers
+        tell who arrived first, also where one comes back."""
+        out_of_order = bool(self._timely) and number < next(reversed(self._timely))
         self._timely[number] = work_s
-        if comes_back:
+        if out_of_order:
             self._timely = dict(sorted(self._timely.items()))
-        heapq.heappush(self._due, (start_by_s, number))
+        self._entered += 1
+        self._stays[number] = self._entered
+        heapq.heappush(self._due, (start_by_s, number, self._entered))
 
     def enter_again(self, number: int) -> None:
         """It ran already, and its client waits for the next token."""
@@ -57,7 +62,7 @@ class WaitingLine:
         """It has a place."""
         if number in self._again:
             self._again.remove(number)
-        if self._timely.pop(number, None) is not None and self._late:
+        if self._no_longer_timely(number) and self._late:
             self._passed += 1
         elif number in self._late:
             del self._late[number]
@@ -67,15 +72,23 @@ class WaitingLine:
         """It waits no longer, and took no place."""
         if number in self._again:
             self._again.remove(number)
-        self._timely.pop(number, None)
+        self._no_longer_timely(number)
         self._late.pop(number, None)
 
     def _sort_out(self, now: float) -> None:
         """Forgets who left, and finds who is late."""
-        while self._due and (self._due[0][0] < now or self._due[0][1] not in self._timely):
-            number = heapq.heappop(self._due)[1]
-            if self._timely.pop(number, None) is not None:
-                self._late[number] = None
+        while self._due and (self._due[0][0] < now or not self._stays_on(self._due[0])):
+            entry = heapq.heappop(self._due)
+            if self._stays_on(entry) and self._no_longer_timely(entry[1]):
+                self._late[entry[1]] = None
+
+    def _no_longer_timely(self, number: int) -> bool:
+        """Whether it was."""
+        self._stays.pop(number, None)
+        return self._timely.pop(number, None) is not None
+
+    def _stays_on(self, entry: tuple[float, int, int]) -> bool:
+        return self._stays.get(entry[1]) == entry[2]
 
     def _in_time(self, count: int, now: float) -> Iterable[int]:
         if not self._timely:
@@ -83,5 +96,4 @@ class WaitingLine:
         work_s = next(iter(self._timely.values()))
         if now + work_s <= self._due[0][0]:
             return self._timely
-        waiting = (entry for entry in self._due if entry[1] in self._timely)
-        return [number for _, number in heapq.nsmallest(count, waiting)]
+        return [number for _, number, _ in heapq.nsmallest(count, filter(self._stays_on, self._due))]

@@ -173,7 +173,7 @@ def _rounds(overtakes: int) -> list[int]:
         async def lucky(number: int) -> None:
             async with turnstile.turn(ticket(number)) as turn:
                 tries.append(number)
-                turn.pass_on()
+                turn.placed()
 
         await asyncio.gather(news(), stuck(), *(lucky(1 + i) for i in range(overtakes)))
         assert turnstile.is_free
@@ -284,3 +284,63 @@ def test_news_while_somebody_tries_is_not_missed() -> None:
             return clock.now()
 
     assert run_virtual(run()) < 0.1
+
+
+def test_who_was_never_called_is_when_those_before_it_give_up() -> None:
+    """Nobody depends on news that may not come."""
+
+    async def run() -> list[tuple[float, int]]:
+        clock = LoopClock()
+        turnstile, tries = Turnstile(clock, 60.0), list[tuple[float, int]]()
+
+        async def unlucky(number: int) -> None:
+            async with turnstile.turn(ticket(number)) as turn:
+                tries.append((clock.now(), number))
+                await turn.others_try()
+
+        clients = [asyncio.create_task(unlucky(number)) for number in range(LOOK_AHEAD + 1)]
+        await clock.sleep(1.0)
+        for one in clients[:LOOK_AHEAD]:
+            one.cancel()
+        await asyncio.gather(*clients[:LOOK_AHEAD], return_exceptions=True)
+        turnstile.news()
+        await clients[LOOK_AHEAD]
+        assert turnstile.is_free
+        return tries
+
+    assert run_virtual(run()) == [*((0.0, number) for number in range(LOOK_AHEAD)), (1.0, LOOK_AHEAD)]
+
+
+def test_who_is_asked_for_and_refused_stands_where_it_stood() -> None:
+    """Others tried meanwhile, and what they got counts: a large one that is refused again and again is not
+    passed for ever."""
+
+    async def run() -> list[int]:
+        clock = LoopClock()
+        turnstile, order = Turnstile(clock, 60.0), list[int]()
+
+        async def large() -> None:
+            async with turnstile.turn(ticket(0)) as turn:
+                await clock.sleep(0.1)  # the others come meanwhile
+                while len(order) < OVERTAKEN_MOST + 1:
+                    turn.pass_on()
+                    await clock.sleep(0.5)
+                    order.append(0)
+                    await turn.others_try()
+
+        async def small(number: int) -> None:
+            async with turnstile.turn(ticket(number)) as turn:
+                order.append(number)
+                turn.placed()
+
+        async def news() -> None:
+            for _ in range(8):
+                await clock.sleep(1.0)
+                turnstile.news()
+
+        await asyncio.gather(large(), news(), *(small(1 + i) for i in range(3 * OVERTAKEN_MOST)))
+        return order
+
+    order = run_virtual(run())
+    assert OVERTAKEN_MOST <= order.index(0) < 2 * OVERTAKEN_MOST
+    assert sorted(set(order)) == list(range(1 + 3 * OVERTAKEN_MOST))

@@ -53,6 +53,17 @@ def test_who_ran_before_goes_before_all() -> None:
     assert line.first(1, now=0.0) == (7,)
 
 
+def test_who_comes_back_is_in_the_line_once() -> None:
+    """Its earlier stay is over, also for the order of who is due."""
+    line = WaitingLine()
+    for number, start_by in ((1, 10.0), (2, 8.0), (3, 20.0)):
+        line.enter(number, start_by, work_s=5.0)
+    line.withdraw(1)
+    line.enter(1, 10.0, work_s=5.0)
+    assert line.first(9, now=0.0) == (1, 2, 3)
+    assert line.first(9, now=4.0) == (2, 1, 3)
+
+
 @given(st.lists(st.tuples(st.floats(0.0, 9.0), st.floats(0.0, 3.0)), max_size=20), st.data())
 def test_everybody_is_in_the_line_once(entries: list[tuple[float, float]], data: st.DataObject) -> None:
     """Whatever enters and leaves as time passes: those who wait are named once each, nobody else is."""
