@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
+from threading import Lock
 from typing import TypeVar
 
 from gateway.store.store import StoreBounds
@@ -32,12 +33,14 @@ SWEEP = f"DELETE FROM entries WHERE lapses_at <= {NOW}"  # noqa: S608
 
 
 class SqliteStore:
-    """One table. Every operation is one statement, so that any thread of the executor may run it."""
+    """One table. Every operation is one statement, on any thread of the executor, but one at a time: a
+    connection has one count of changed rows, and Python's statements are not for two threads at once."""
 
     def __init__(self, path: Path, executor: Executor, bounds: StoreBounds) -> None:
         """Opens or makes the file. Raises InvalidSpec if it cannot hold a store."""
         self._executor = executor
         self._bounds = bounds
+        self._one_at_a_time = Lock()
         try:
             self._database = self._open(path)
         except sqlite3.Error as wrong:
@@ -91,8 +94,12 @@ class SqliteStore:
         return self._database.execute(statement, values).rowcount
 
     async def _run(self, call: Callable[[], T]) -> T:
+        def alone() -> T:
+            with self._one_at_a_time:
+                return call()
+
         try:
-            return await self._executor.run(call, self._bounds.deadline_s)
+            return await self._executor.run(alone, self._bounds.deadline_s)
         except DeadlineExceeded as late:
             raise WorkerLost("the store does not answer in time") from late
         except sqlite3.Error as broken:
