@@ -83,7 +83,7 @@ class Placing:
 
     async def _wait(self, journey: Journey, patience_s: float) -> AttemptRun:
         """After `patience_s` seconds the last resort will do. Whoever cannot be answered in time any more
-        is refused when its turn comes. While there is room, a turn is over when workers have been asked:
+        is refused when its turn comes. While there is room, the next ones try as soon as workers are asked:
         their answers take as long as a step of theirs."""
         patient_until = self._clock.now() + patience_s
         if self.turnstile.is_free:

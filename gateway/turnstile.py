@@ -14,8 +14,8 @@ from router.overtaking import LOOK_AHEAD
 
 
 class Turnstile:
-    """After news, those at the head of the line try, one after another, as the line orders them at that
-    moment: a few, until one is asked for by nobody behind it. Who comes meanwhile and stands among these few
+    """After news, the few at the head of the line try, in its order of that moment: each when the one before
+    it has found no place, or workers are asked for that one. Who comes meanwhile and stands among these few
     tries at once.
 
     While all find places, twice as many are called with each, for to plan and to book are one act: who is

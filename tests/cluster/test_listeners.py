@@ -15,19 +15,6 @@ from cluster.listeners import ACCEPTS, take_in_many
 CLIENTS = 2 * ACCEPTS
 
 
-class Turns(asyncio.Protocol):
-    """In which turn of the loop each connection was taken in."""
-
-    def __init__(self, turn: list[int], seen: list[int]) -> None:
-        self._turn = turn
-        self._seen = seen
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Notes it."""
-        self._seen.append(self._turn[0])
-        transport.close()
-
-
 async def nothing(_scope: Scope, _receive: Receive, _send: Send) -> None:
     """No application."""
 
@@ -41,9 +28,20 @@ async def taken_in() -> list[int]:
         if len(seen) < CLIENTS:
             loop.call_soon(count)
 
+    class Turns(asyncio.Protocol):
+        """Notes the turn in which each connection was taken in."""
+
+        def __init__(self, **_: object) -> None:
+            """As uvicorn makes its own."""
+
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            """Notes it."""
+            seen.append(turn[0])
+            transport.close()
+
     config = uvicorn.Config(nothing, host="127.0.0.1", port=0, lifespan="off", log_config=None)
     config.load()
-    config.http_protocol_class = lambda **_: Turns(turn, seen)  # type: ignore[assignment]
+    config.http_protocol_class = Turns
     listening = config.bind_socket()
     listening.listen(CLIENTS)
     address = listening.getsockname()

@@ -12,6 +12,13 @@ from router.overtaking import LOOK_AHEAD, OVERTAKEN_MOST
 from tests.gateway.test_turnstile import ticket
 
 
+async def _news(turnstile: Turnstile, times: int) -> None:
+    """Every second, so many times."""
+    for _ in range(times):
+        await asyncio.sleep(1.0)
+        turnstile.news()
+
+
 def _rounds(overtakes: int) -> list[int]:
     """Who tries in which order while number 0 finds no place, and others find theirs at their first try;
     there is news every second."""
@@ -19,11 +26,6 @@ def _rounds(overtakes: int) -> list[int]:
 
     async def run() -> None:
         turnstile = Turnstile(LoopClock(), 60.0)
-
-        async def news() -> None:
-            for _ in range(3):
-                await asyncio.sleep(1.0)
-                turnstile.news()
 
         async def stuck() -> None:
             async with turnstile.turn(ticket(0)) as turn:
@@ -37,7 +39,7 @@ def _rounds(overtakes: int) -> list[int]:
                 tries.append(number)
                 turn.placed()
 
-        await asyncio.gather(news(), stuck(), *(lucky(1 + i) for i in range(overtakes)))
+        await asyncio.gather(_news(turnstile, 3), stuck(), *(lucky(1 + i) for i in range(overtakes)))
         assert turnstile.is_free
 
     run_virtual(run())
@@ -165,6 +167,8 @@ def test_who_was_never_called_is_when_those_before_it_give_up() -> None:
         for one in clients[:LOOK_AHEAD]:
             one.cancel()
         await asyncio.gather(*clients[:LOOK_AHEAD], return_exceptions=True)
+        await clock.sleep(0.5)
+        assert tries[LOOK_AHEAD:] == [(1.0, LOOK_AHEAD)]  # before there is any news
         turnstile.news()
         await clients[LOOK_AHEAD]
         assert turnstile.is_free
@@ -195,12 +199,7 @@ def test_who_is_asked_for_and_refused_stands_where_it_stood() -> None:
                 order.append(number)
                 turn.placed()
 
-        async def news() -> None:
-            for _ in range(8):
-                await clock.sleep(1.0)
-                turnstile.news()
-
-        await asyncio.gather(large(), news(), *(small(1 + i) for i in range(3 * OVERTAKEN_MOST)))
+        await asyncio.gather(large(), _news(turnstile, 8), *(small(1 + i) for i in range(3 * OVERTAKEN_MOST)))
         return order
 
     order = run_virtual(run())

@@ -165,7 +165,7 @@ def _block(number: int) -> list[int]:
 
 
 def replay_for_real(requests: Sequence[TraceRequest], settings: ReplaySettings, gateways: int = 1) -> Outcome:
-    """What `replay` models, on the code that serves. One machine answers some hundred requests a second."""
+    """What `replay` models, on the code that serves. Some thirty requests take a second of CPU."""
 
     async def live() -> Outcome:
         async with LoopClock().deadline(LONGEST_S):
